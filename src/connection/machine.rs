@@ -1,0 +1,385 @@
+//! The phases of a connection, its deadlines, and what waits to be sent.
+
+use super::{CloseReason, LocalReason, PeerReason, RateLimiter};
+use crate::buffer::{Pool, WriteQueue};
+use crate::config::Settings;
+use crate::timer::Time;
+use crate::wire::Wire;
+use bytes::Bytes;
+use std::io::{self, IoSlice};
+use std::time::Duration;
+
+/// What a listener says about the wire of its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ListenWire {
+    /// The first bytes decide.
+    Auto,
+    /// Always this one.
+    Fixed(Wire),
+}
+
+/// Where a connection is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The wire is not known; nothing can be sent.
+    Detecting {
+        /// When the first bytes must have decided.
+        give_up_at: Time,
+    },
+    /// Messages go both ways; the first one has not come whole.
+    Opening {
+        /// The wire.
+        wire: Wire,
+        /// When a first message that has begun must be complete.
+        give_up_at: Time,
+    },
+    /// Messages go both ways.
+    Open {
+        /// The wire.
+        wire: Wire,
+    },
+    /// The end is decided; what waits is still sent, what arrives is dropped.
+    Flushing {
+        /// When it is dropped all the same.
+        give_up_at: Time,
+    },
+    /// All was sent and our side is shut; the peer's end has not come. Closing at once could reset the connection
+    /// under the peer's last unread bytes (RFC 1122, section 4.2.2.13).
+    Lingering {
+        /// When it is dropped all the same.
+        give_up_at: Time,
+    },
+    /// Over; the socket can go.
+    Closed,
+}
+
+/// What a deadline asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Nothing: it was early, or there was life meanwhile.
+    Nothing,
+    /// Ask the quiet peer for a sign of life.
+    Probe,
+    /// Close for this reason.
+    Close(CloseReason),
+    /// A close took too long: drop the socket.
+    Drop,
+}
+
+/// How far a flush came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flushed {
+    /// Nothing waits any more.
+    All,
+    /// The socket takes no more for now.
+    Blocked,
+}
+
+/// One connection's state. Idle, it owns no buffer.
+#[derive(Debug)]
+pub struct Connection {
+    phase: Phase,
+    last_received: Time,
+    last_message: Time,
+    last_probe: Option<Time>,
+    /// When bytes last left, or began to wait.
+    progress_at: Time,
+    /// An unfinished frame, or first bytes that have not decided.
+    pub(super) tail: Vec<u8>,
+    /// Bytes of the tail known to hold no end of a line.
+    pub(super) scanned: u32,
+    /// Silence before the first probe: spread, so that a storm of connects is no storm of probes.
+    first_quiet_millis: u32,
+    queue: Option<Box<WriteQueue>>,
+    rate: Option<Box<RateLimiter>>,
+}
+
+/// What a connection starts from.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// What its listener says about the wire.
+    pub listen_wire: ListenWire,
+    /// The moment it was accepted.
+    pub now: Time,
+    /// Silence before its first probe, within [1/2, 1] x `heartbeat_interval`.
+    pub first_quiet: Duration,
+    /// Its limits on messages and bytes a second, where there are any.
+    pub rate: Option<Box<RateLimiter>>,
+    /// The settings.
+    pub settings: &'a Settings,
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    pub fn new(start: Start<'_>) -> Self {
+        let give_up_at = start.now + start.settings.handshake_timeout;
+        Self {
+            phase: match start.listen_wire {
+                ListenWire::Auto => Phase::Detecting { give_up_at },
+                ListenWire::Fixed(wire) => Phase::Opening { wire, give_up_at },
+            },
+            last_received: start.now,
+            last_message: start.now,
+            last_probe: None,
+            progress_at: start.now,
+            tail: Vec::new(),
+            scanned: 0,
+            first_quiet_millis: u32::try_from(start.first_quiet.as_millis()).unwrap_or(u32::MAX),
+            queue: None,
+            rate: start.rate,
+        }
+    }
+
+    /// Where it is in its life.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The wire, where messages can be sent.
+    pub fn wire(&self) -> Option<Wire> {
+        match self.phase {
+            Phase::Opening { wire, .. } | Phase::Open { wire } => Some(wire),
+            Phase::Detecting { .. } | Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => None,
+        }
+    }
+
+    /// Whether its end has not been decided.
+    pub fn is_live(&self) -> bool {
+        match self.phase {
+            Phase::Detecting { .. } | Phase::Opening { .. } | Phase::Open { .. } => true,
+            Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => false,
+        }
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn queued_bytes(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.len())
+    }
+
+    /// When a byte last came.
+    pub fn last_received(&self) -> Time {
+        self.last_received
+    }
+
+    /// Whether its bytes are wanted: not while it leaves too many of ours waiting.
+    pub fn wants_bytes(&self, settings: &Settings) -> bool {
+        self.queued_bytes() <= settings.write_queue_soft_bytes
+    }
+
+    /// Notes that `bytes` came. Any byte is a sign of life. False where it sends more than it may.
+    pub fn on_received(&mut self, bytes: usize, now: Time) -> bool {
+        self.last_received = now;
+        let Some(bucket) = self.rate.as_mut().and_then(|rate| rate.bytes.as_mut()) else {
+            return true;
+        };
+        bucket.take(u32::try_from(bytes).unwrap_or(u32::MAX), now)
+    }
+
+    /// Notes a message, heartbeats included. False where it sends more than it may.
+    pub fn on_message(&mut self, now: Time) -> bool {
+        self.rate.as_mut().and_then(|rate| rate.messages.as_mut()).is_none_or(|bucket| bucket.take(1, now))
+    }
+
+    /// Notes a message that was no heartbeat.
+    pub fn on_activity(&mut self, now: Time) {
+        self.last_message = now;
+    }
+
+    /// Starts counting silence anew: while its bytes were not wanted it could not show life.
+    pub fn on_reading_resumed(&mut self, now: Time) {
+        self.last_received = now;
+    }
+
+    /// Appends to what waits: shared bytes.
+    pub fn queue_shared(&mut self, bytes: Bytes, now: Time, pool: &mut Pool) {
+        self.queue_at(now).push_shared(bytes, pool);
+    }
+
+    /// Appends to what waits: a copy.
+    pub fn queue_copy(&mut self, bytes: &[u8], now: Time, pool: &mut Pool) {
+        self.queue_at(now).push_copy(bytes, pool);
+    }
+
+    /// Sends what waits through `write`, until all has left or it takes no more.
+    pub fn flush(
+        &mut self,
+        now: Time,
+        pool: &mut Pool,
+        write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<(usize, Flushed)> {
+        let Some(queue) = self.queue.as_mut() else {
+            return Ok((0, Flushed::All));
+        };
+        let sent = queue.flush(pool, write)?;
+        if sent > 0 {
+            self.progress_at = now;
+        }
+        let flushed = if queue.is_empty() { Flushed::All } else { Flushed::Blocked };
+        Ok((sent, flushed))
+    }
+
+    /// Notes that bytes left without having waited.
+    pub fn on_progress(&mut self, now: Time) {
+        self.progress_at = now;
+    }
+
+    /// Gives up an empty write queue, for another connection to use.
+    pub fn take_empty_queue(&mut self) -> Option<Box<WriteQueue>> {
+        self.queue.take_if(|queue| queue.is_empty())
+    }
+
+    /// Whether it has a write queue.
+    pub fn has_queue(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// Gives it a write queue, before anything is queued.
+    pub fn lend_queue(&mut self, queue: Box<WriteQueue>) {
+        debug_assert!(self.queue.is_none() && queue.is_empty());
+        self.queue = Some(queue);
+    }
+
+    /// Decides its end. Later reasons change nothing.
+    pub fn begin_close(&mut self, reason: CloseReason, now: Time, settings: &Settings, pool: &mut Pool) {
+        if !self.is_live() {
+            return;
+        }
+        self.drop_tail(pool);
+        self.phase =
+            if reason.flushes() { Phase::Flushing { give_up_at: now + settings.close_timeout } } else { Phase::Closed };
+    }
+
+    /// Notes that everything was sent and our side is shut.
+    pub fn on_shut_down(&mut self) {
+        if let Phase::Flushing { give_up_at } = self.phase {
+            self.phase = Phase::Lingering { give_up_at };
+        }
+    }
+
+    /// Ends it for good and gives its memory back.
+    pub fn on_closed(&mut self, pool: &mut Pool) {
+        self.phase = Phase::Closed;
+        self.drop_tail(pool);
+        if let Some(queue) = self.queue.as_mut() {
+            queue.clear(pool);
+        }
+    }
+
+    /// When it next wants [`Connection::handle_timeout`]; may be moved on by what happens meanwhile, never earlier
+    /// but by bytes that begin to wait, an end that is decided, or reading that resumes.
+    pub fn poll_timeout(&self, settings: &Settings) -> Option<Time> {
+        let phase = match self.phase {
+            Phase::Closed => return None,
+            Phase::Lingering { give_up_at } => return Some(give_up_at),
+            Phase::Detecting { give_up_at } | Phase::Opening { give_up_at, .. } | Phase::Flushing { give_up_at } => {
+                Some(give_up_at)
+            }
+            Phase::Open { .. } => None,
+        };
+        let silence = if self.is_live() { self.silence_deadline(settings) } else { None };
+        [phase, self.stall_deadline(settings), silence].into_iter().flatten().min()
+    }
+
+    /// Acts on a due deadline; early or repeated calls do nothing.
+    pub fn handle_timeout(&mut self, now: Time, settings: &Settings) -> Due {
+        if is_due(self.stall_deadline(settings), now) {
+            let stalled = Due::Close(CloseReason::Local(LocalReason::WriteTimeout));
+            return if self.is_live() { stalled } else { Due::Drop };
+        }
+        match self.phase {
+            Phase::Detecting { give_up_at } if give_up_at <= now => {
+                Due::Close(CloseReason::Peer(PeerReason::HandshakeTimeout))
+            }
+            Phase::Opening { give_up_at, .. } if give_up_at <= now && !self.tail.is_empty() => {
+                Due::Close(CloseReason::Peer(PeerReason::HandshakeTimeout))
+            }
+            Phase::Opening { wire, give_up_at } => {
+                // Nothing has begun: a peer that only listens is judged by its heartbeats from here on.
+                if give_up_at <= now {
+                    self.phase = Phase::Open { wire };
+                }
+                self.handle_silence(now, settings)
+            }
+            Phase::Detecting { .. } | Phase::Open { .. } => self.handle_silence(now, settings),
+            Phase::Flushing { give_up_at } | Phase::Lingering { give_up_at } if give_up_at <= now => Due::Drop,
+            Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => Due::Nothing,
+        }
+    }
+
+    pub(super) fn on_detected(&mut self, wire: Wire) {
+        if let Phase::Detecting { give_up_at } = self.phase {
+            self.phase = Phase::Opening { wire, give_up_at };
+        }
+    }
+
+    pub(super) fn on_first_message(&mut self) {
+        if let Phase::Opening { wire, .. } = self.phase {
+            self.phase = Phase::Open { wire };
+        }
+    }
+
+    fn handle_silence(&mut self, now: Time, settings: &Settings) -> Due {
+        if is_due(self.heartbeat_deadline(settings), now) {
+            return Due::Close(CloseReason::Peer(PeerReason::HeartbeatTimeout));
+        }
+        if is_due(self.idle_deadline(settings), now) {
+            return Due::Close(CloseReason::Local(LocalReason::IdleTimeout));
+        }
+        if is_due(self.probe_deadline(settings), now) {
+            self.last_probe = Some(now);
+            return Due::Probe;
+        }
+        Due::Nothing
+    }
+
+    fn silence_deadline(&self, settings: &Settings) -> Option<Time> {
+        let deadlines =
+            [self.heartbeat_deadline(settings), self.idle_deadline(settings), self.probe_deadline(settings)];
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn heartbeat_deadline(&self, settings: &Settings) -> Option<Time> {
+        self.hears(settings).then(|| self.last_received + settings.heartbeat_timeout)
+    }
+
+    fn probe_deadline(&self, settings: &Settings) -> Option<Time> {
+        if !self.hears(settings) || settings.heartbeat_probe.is_none() || self.wire().is_none() {
+            return None;
+        }
+        Some(match self.last_probe {
+            None => self.last_received + Duration::from_millis(u64::from(self.first_quiet_millis)),
+            Some(asked) => self.last_received.max(asked) + settings.heartbeat_interval,
+        })
+    }
+
+    /// Silence counts only while its bytes are read.
+    fn hears(&self, settings: &Settings) -> bool {
+        settings.has_heartbeat() && self.wants_bytes(settings)
+    }
+
+    fn idle_deadline(&self, settings: &Settings) -> Option<Time> {
+        settings.idle_timeout.map(|timeout| self.last_message + timeout)
+    }
+
+    fn stall_deadline(&self, settings: &Settings) -> Option<Time> {
+        (self.queued_bytes() > 0).then(|| self.progress_at + settings.write_timeout)
+    }
+
+    /// The queue, with the stall clock started where nothing waited before.
+    fn queue_at(&mut self, now: Time) -> &mut WriteQueue {
+        let queue = self.queue.get_or_insert_default();
+        if queue.is_empty() {
+            self.progress_at = now;
+        }
+        queue
+    }
+
+    fn drop_tail(&mut self, pool: &mut Pool) {
+        pool.give(std::mem::take(&mut self.tail));
+        self.scanned = 0;
+    }
+}
+
+fn is_due(deadline: Option<Time>, now: Time) -> bool {
+    deadline.is_some_and(|at| at <= now)
+}

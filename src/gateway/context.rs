@@ -1,0 +1,147 @@
+//! What a handler can do while it is called.
+
+use super::admission::Peer;
+use super::core::Core;
+use super::id::{ConnId, ConnText};
+use super::timers::TimerId;
+use crate::config::Settings;
+use crate::connection::CloseReason;
+use crate::stats::Counters;
+use crate::timer::Time;
+use crate::wire::{Prepared, Wire};
+use std::fmt;
+use std::time::Duration;
+
+/// The gateway as a handler sees it, for the length of one call.
+pub struct Context<'a> {
+    core: &'a mut Core,
+    now: Time,
+}
+
+/// Why a message was not taken for sending. What was taken is sent unless the connection ends first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendError {
+    /// There is no such open connection, or no longer.
+    Gone,
+    /// No write queue may ever hold this much: over `write_queue_hard_bytes`.
+    TooLarge,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendError::Gone => "the connection is closed",
+            SendError::TooLarge => "the message is larger than write_queue_hard_bytes allows",
+        })
+    }
+}
+
+impl std::error::Error for SendError {}
+
+/// What is known of an open connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// Its id.
+    pub id: ConnId,
+    /// Where it comes from.
+    pub peer: Peer,
+    /// How its messages are framed.
+    pub wire: Wire,
+    /// When it was accepted.
+    pub opened_at: Time,
+    /// When a byte last came.
+    pub last_received: Time,
+    /// Bytes that wait to be sent to it.
+    pub queued_bytes: usize,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(core: &'a mut Core, now: Time) -> Self {
+        Self { core, now }
+    }
+
+    /// The moment of this turn of the loop.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Sends one message to one connection, in its wire's framing. On a line wire a `\n` inside the message arrives
+    /// as the end of a message.
+    #[inline]
+    pub fn send(&mut self, id: ConnId, message: &[u8]) -> Result<(), SendError> {
+        self.core.send(id, message, self.now)
+    }
+
+    /// Sends a shared message to one connection, without copying it.
+    pub fn send_prepared(&mut self, id: ConnId, message: &Prepared) -> Result<(), SendError> {
+        self.core.send_prepared(id, message, self.now)
+    }
+
+    /// Sends a shared message to every open connection; how many took it.
+    pub fn broadcast(&mut self, message: &Prepared) -> usize {
+        self.core.broadcast(message, None, self.now)
+    }
+
+    /// Sends a shared message to every open connection but one; how many took it.
+    pub fn broadcast_except(&mut self, except: ConnId, message: &Prepared) -> usize {
+        self.core.broadcast(message, Some(except), self.now)
+    }
+
+    /// Decides the end of a connection. What was sent before still leaves, if the reason allows it.
+    pub fn close(&mut self, id: ConnId, reason: CloseReason) {
+        self.core.close(id, reason, self.now);
+    }
+
+    /// Sets a timer: `Handler::on_timer` gets `token` after at least `wait`, late by at most a tick of 10 ms.
+    pub fn arm_timer(&mut self, wait: Duration, token: u64) -> TimerId {
+        self.core.timers.arm(self.now + wait, token)
+    }
+
+    /// Cancels a timer. False where it has rung or was cancelled.
+    pub fn cancel_timer(&mut self, id: TimerId) -> bool {
+        self.core.timers.cancel(id)
+    }
+
+    /// What is known of an open connection.
+    pub fn connection(&self, id: ConnId) -> Option<ConnectionInfo> {
+        let slot = self.core.slots.get(id)?;
+        Some(ConnectionInfo {
+            id,
+            peer: slot.peer,
+            wire: slot.connection.wire()?,
+            opened_at: slot.opened_at,
+            last_received: slot.connection.last_received(),
+            queued_bytes: self.core.pending(id),
+        })
+    }
+
+    /// Every open connection. Its cost grows with their number.
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionInfo> {
+        self.core.slots.iter().filter_map(|(id, _)| self.connection(id))
+    }
+
+    /// Connections now held, those included that are opening or ending.
+    pub fn connection_count(&self) -> usize {
+        self.core.slots.len()
+    }
+
+    /// The id as a UUID, for people and other programs.
+    pub fn text(&self, id: ConnId) -> ConnText {
+        self.core.ids.text(id)
+    }
+
+    /// The connection a UUID names, if it is open.
+    pub fn find(&self, text: &str) -> Option<ConnId> {
+        self.core.ids.id(text).filter(|id| self.connection(*id).is_some())
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.core.settings
+    }
+
+    /// What has been counted since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.core.counters
+    }
+}

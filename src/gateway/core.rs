@@ -1,0 +1,372 @@
+//! Everything of a gateway but its handler: connections, deadlines, buffers, counts. [`Context`](super::Context) is
+//! its face towards handlers, [`Gateway`](super::Gateway) towards the driver.
+
+use super::admission::{Admission, Peer};
+use super::context::SendError;
+use super::drain::Drain;
+use super::gather::Gather;
+use super::id::{ConnId, IdCipher};
+use super::log_limit::LogLimit;
+use super::slots::Slots;
+use super::timers::Timers;
+use crate::buffer::{Pool, WriteQueue};
+use crate::config::Settings;
+use crate::connection::{CloseReason, Connection, LocalReason, Phase};
+use crate::stats::{Counters, Held};
+use crate::timer::{Jitter, Time, Wheel};
+use crate::wire::Prepared;
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// One connection and what the gateway knows of it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) connection: Connection,
+    pub(super) peer: Peer,
+    pub(super) opened_at: Time,
+    /// The handler knows it.
+    pub(super) opened: bool,
+    /// It stands on the dirty list.
+    pub(super) dirty: bool,
+    pub(super) reading: Reading,
+    /// Reads go on until they find nothing: the poll has said that the peer closed, or events were missed.
+    pub(super) reads_to_end: bool,
+    /// The peer has shut its side: nothing more will come.
+    pub(super) peer_ended: bool,
+}
+
+/// What makes the driver read from a connection next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// The next event.
+    OnEvent,
+    /// The driver's list of unread connections.
+    Listed,
+    /// Its queue draining below the soft limit: until then its bytes are not wanted.
+    Held,
+}
+
+pub(super) struct Core {
+    pub(super) settings: Settings,
+    pub(super) slots: Slots<Slot>,
+    pub(super) wheel: Wheel,
+    pub(super) timers: Timers,
+    pub(super) pool: Pool,
+    pub(super) gather: Gather,
+    pub(super) admission: Admission,
+    pub(super) counters: Counters,
+    pub(super) jitter: Jitter,
+    pub(super) ids: IdCipher,
+    pub(super) log_limit: LogLimit,
+    pub(super) accept_pause_logged: Option<Time>,
+    pub(super) drain: Option<Drain>,
+    /// Connections with bytes to send, in the order they got them.
+    pub(super) dirty: VecDeque<ConnId>,
+    /// Some connection has passed its soft limit: flush before serving the next.
+    pub(super) pressed: bool,
+    /// Ends the handler has not heard of.
+    pub(super) ended: VecDeque<(ConnId, CloseReason)>,
+    /// Connections whose socket can go.
+    pub(super) gone: Vec<ConnId>,
+    queued: usize,
+    spare_queues: Vec<Box<WriteQueue>>,
+}
+
+/// Free buffers kept between bursts.
+const MAX_KEPT: usize = 4 << 20;
+/// Empty write queues kept for the next receivers.
+const MAX_SPARE_QUEUES: usize = 16 << 10;
+
+impl Core {
+    pub(super) fn new(settings: Settings, jitter: u64, ids: u64, now: Time) -> Self {
+        Self {
+            admission: Admission::new(&settings, now),
+            settings,
+            slots: Slots::new(),
+            wheel: Wheel::new(now),
+            timers: Timers::new(now),
+            pool: Pool::new(MAX_KEPT),
+            gather: Gather::default(),
+            counters: Counters::new(CloseReason::KINDS),
+            jitter: Jitter::new(jitter),
+            ids: IdCipher::new(ids),
+            log_limit: LogLimit::new(CloseReason::KINDS),
+            accept_pause_logged: None,
+            drain: None,
+            dirty: VecDeque::new(),
+            pressed: false,
+            ended: VecDeque::new(),
+            gone: Vec::new(),
+            queued: 0,
+            spare_queues: Vec::new(),
+        }
+    }
+
+    /// Sends one message to one connection: gathered where it is the one being served, queued otherwise.
+    pub(super) fn send(&mut self, id: ConnId, message: &[u8], now: Time) -> Result<(), SendError> {
+        let slot = self.slots.get_mut(id).ok_or(SendError::Gone)?;
+        let wire = slot.connection.wire().ok_or(SendError::Gone)?;
+        let len = wire.encoded_len(message.len());
+        if slot.connection.queued_bytes() == 0
+            && let Some(gathered) = self.gather.room_for(id, len)
+        {
+            wire.encode(message, gathered);
+            self.counters.messages_out += 1;
+            return Ok(());
+        }
+        self.check_size(message.len())?;
+        let mut encoded = Vec::with_capacity(len);
+        wire.encode(message, &mut encoded);
+        self.queue(id, Chunk::encoded(encoded), now);
+        Ok(())
+    }
+
+    /// Sends a shared message to one connection.
+    pub(super) fn send_prepared(&mut self, id: ConnId, message: &Prepared, now: Time) -> Result<(), SendError> {
+        let slot = self.slots.get(id).ok_or(SendError::Gone)?;
+        let wire = slot.connection.wire().ok_or(SendError::Gone)?;
+        self.check_size(message.body().len())?;
+        self.queue(id, Chunk::Shared(message.encoded(wire)), now);
+        Ok(())
+    }
+
+    /// Sends a shared message to every open connection but one; how many got it.
+    pub(super) fn broadcast(&mut self, message: &Prepared, except: Option<ConnId>, now: Time) -> usize {
+        let mut receivers = 0;
+        for slot in 0..self.slots.end() {
+            let Some(id) = self.slots.id_at(slot).filter(|id| Some(*id) != except) else {
+                continue;
+            };
+            receivers += usize::from(self.send_prepared(id, message, now).is_ok());
+        }
+        receivers
+    }
+
+    /// Decides the end of a connection: told to the handler, counted and logged once. Later reasons change nothing.
+    pub(super) fn close(&mut self, id: ConnId, reason: CloseReason, now: Time) {
+        let Some(slot) = self.slots.get_mut(id).filter(|slot| slot.connection.is_live()) else {
+            return;
+        };
+        let queued = slot.connection.queued_bytes();
+        slot.connection.begin_close(reason, now, &self.settings, &mut self.pool);
+        self.counters.closed[reason.index()] += 1;
+        if slot.opened {
+            self.ended.push_back((id, reason));
+        }
+        let peer = slot.peer;
+        match slot.connection.phase() {
+            Phase::Closed => {
+                slot.connection.on_closed(&mut self.pool);
+                self.gather.discard(id);
+                self.queued -= queued;
+                self.gone.push(id);
+            }
+            _ => self.mark_dirty(id),
+        }
+        self.rearm(id);
+        self.log_close(id, peer, reason, now);
+    }
+
+    /// Ends a connection whose end was decided before: its socket can go.
+    pub(super) fn drop_connection(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else {
+            return;
+        };
+        if slot.connection.phase() != Phase::Closed {
+            self.queued -= slot.connection.queued_bytes();
+            slot.connection.on_closed(&mut self.pool);
+            self.gone.push(id);
+        }
+    }
+
+    /// Frees the slot of a connection whose socket is about to be closed.
+    pub(super) fn free(&mut self, id: ConnId) {
+        self.wheel.cancel(key(id));
+        self.return_queue(id);
+        if let Some(slot) = self.slots.remove(id) {
+            self.admission.leave(slot.peer);
+        }
+    }
+
+    /// Arms the connection's one timer where it has to ring earlier than it would.
+    pub(super) fn rearm(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get(id) else {
+            return;
+        };
+        let Some(deadline) = slot.connection.poll_timeout(&self.settings) else {
+            self.wheel.cancel(key(id));
+            return;
+        };
+        if self.wheel.deadline(key(id)).is_none_or(|armed| deadline < armed) {
+            self.wheel.arm(key(id), deadline);
+        }
+    }
+
+    /// Of the bytes gathered for `id`, `sent` left in one write. The rest waits in its queue.
+    pub(super) fn on_gathered_sent(&mut self, id: ConnId, gathered: &[u8], sent: usize, now: Time) {
+        self.counters.bytes_out += sent as u64;
+        if sent > 0
+            && let Some(slot) = self.slots.get_mut(id)
+        {
+            slot.connection.on_progress(now);
+        }
+        if sent < gathered.len() {
+            self.queue_rest(id, &gathered[sent..], now);
+            self.rearm(id);
+        }
+    }
+
+    /// Gathered bytes that did not leave join the write queue; then everything is in order again.
+    pub(super) fn queue_rest(&mut self, id: ConnId, rest: &[u8], now: Time) {
+        self.queued += rest.len();
+        self.with_queue(id, now, |connection, pool| connection.queue_copy(rest, now, pool));
+    }
+
+    /// Notes that bytes left the queue of a connection, and takes an empty queue back.
+    pub(super) fn on_sent(&mut self, id: ConnId, sent: usize) {
+        self.queued -= sent;
+        self.counters.bytes_out += sent as u64;
+        self.return_queue(id);
+    }
+
+    pub(super) fn held(&self) -> Held {
+        Held {
+            queued: self.queued,
+            lent: self.pool.lent_bytes(),
+            kept: self.pool.kept_bytes(),
+            tables: self.slots.held_bytes() + self.wheel.held_bytes(),
+        }
+    }
+
+    /// Memory that a burst left behind and nobody needs.
+    pub(super) fn trim(&mut self) {
+        self.pool.trim();
+        self.spare_queues.truncate(self.spare_queues.len() / 2);
+        self.spare_queues.shrink_to(self.spare_queues.len() * 2);
+        self.dirty.shrink_to(self.dirty.len() * 2);
+        self.ended.shrink_to(self.ended.len() * 2);
+    }
+
+    /// Whether [`Core::trim`] has anything left to do.
+    pub(super) fn has_slack(&self) -> bool {
+        self.pool.kept_bytes() > 0 || !self.spare_queues.is_empty()
+    }
+
+    /// Bytes gathered for a connection and bytes in its queue, together.
+    pub(super) fn pending(&self, id: ConnId) -> usize {
+        self.slots.get(id).map_or(0, |slot| slot.connection.queued_bytes()) + self.gather.len_for(id)
+    }
+
+    pub(super) fn mark_dirty(&mut self, id: ConnId) {
+        if let Some(slot) = self.slots.get_mut(id).filter(|slot| !slot.dirty) {
+            slot.dirty = true;
+            self.dirty.push_back(id);
+        }
+    }
+
+    /// Queues the answer to a peer whose protocol is not served, before the close that is to follow.
+    pub(super) fn queue_answer(&mut self, id: ConnId, answer: &'static [u8], now: Time) {
+        if !answer.is_empty() {
+            self.queue(id, Chunk::Shared(Bytes::from_static(answer)), now);
+        }
+    }
+
+    fn queue(&mut self, id: ConnId, chunk: Chunk, now: Time) {
+        // What was gathered before comes first.
+        if let Some(gathered) = self.gather.take(id) {
+            self.queue_rest(id, &gathered, now);
+            self.gather.put_back(gathered);
+        }
+        self.queued += chunk.len();
+        self.counters.messages_out += 1;
+        self.mark_dirty(id);
+        self.with_queue(id, now, |connection, pool| match chunk {
+            Chunk::Shared(bytes) => connection.queue_shared(bytes, now, pool),
+            Chunk::Copied(bytes) => connection.queue_copy(&bytes, now, pool),
+        });
+    }
+
+    /// Queues on a connection that has a slot, and closes it where that is more than it may leave waiting.
+    fn with_queue(&mut self, id: ConnId, now: Time, queue: impl FnOnce(&mut Connection, &mut Pool)) {
+        let slot = self.slots.get_mut(id).expect("only connections with a slot are sent to");
+        if !slot.connection.has_queue() {
+            slot.connection.lend_queue(self.spare_queues.pop().unwrap_or_default());
+        }
+        let before = slot.connection.queued_bytes();
+        queue(&mut slot.connection, &mut self.pool);
+        let after = slot.connection.queued_bytes();
+        let soft = self.settings.write_queue_soft_bytes;
+        self.pressed |= before <= soft && after > soft;
+        if after > self.settings.write_queue_hard_bytes {
+            self.close(id, CloseReason::Local(LocalReason::SlowConsumer), now);
+        }
+    }
+
+    fn return_queue(&mut self, id: ConnId) {
+        let queue = self.slots.get_mut(id).and_then(|slot| slot.connection.take_empty_queue());
+        if let Some(mut queue) = queue.filter(|_| self.spare_queues.len() < MAX_SPARE_QUEUES) {
+            queue.shrink();
+            self.spare_queues.push(queue);
+        }
+    }
+
+    fn check_size(&self, len: usize) -> Result<(), SendError> {
+        let fits = len + MAX_OVERHEAD <= self.settings.write_queue_hard_bytes;
+        if fits { Ok(()) } else { Err(SendError::TooLarge) }
+    }
+
+    /// Ends that an operator may have to act on are told at info, at most one line a second for each reason.
+    fn log_close(&mut self, id: ConnId, peer: Peer, reason: CloseReason, now: Time) {
+        let text = self.ids.text(id);
+        log::debug!("connection {text} from {peer} closed: {reason}");
+        if matches!(reason, CloseReason::Peer(crate::connection::PeerReason::Closed))
+            || matches!(reason, CloseReason::Local(LocalReason::Normal | LocalReason::Draining))
+        {
+            return;
+        }
+        if let Some(skipped) = self.log_limit.pass(reason.index(), now) {
+            log::info!("connection {text} from {peer} closed: {reason}{}", more(skipped));
+        }
+    }
+
+    /// Counts a peer that was refused at the door and says so, at most once a second for each limit.
+    pub(super) fn log_refusal(&mut self, peer: Peer, reason: CloseReason, now: Time) {
+        self.counters.refused += 1;
+        self.counters.closed[reason.index()] += 1;
+        if let Some(skipped) = self.log_limit.pass(reason.index(), now) {
+            log::warn!("refused {peer}: {reason}{}", more(skipped));
+        }
+    }
+}
+
+/// What any wire adds to a message at most.
+const MAX_OVERHEAD: usize = 16;
+/// Encoded messages up to this size are copied together in the queue.
+const MAX_COPY: usize = 4 << 10;
+
+enum Chunk {
+    Shared(Bytes),
+    Copied(Vec<u8>),
+}
+
+impl Chunk {
+    fn encoded(bytes: Vec<u8>) -> Self {
+        if bytes.len() <= MAX_COPY { Chunk::Copied(bytes) } else { Chunk::Shared(bytes.into()) }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Chunk::Shared(bytes) => bytes.len(),
+            Chunk::Copied(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// A connection's key in the timer wheel.
+pub(super) fn key(id: ConnId) -> u32 {
+    u32::try_from(id.slot()).expect("a slot has 24 bits")
+}
+
+fn more(skipped: u64) -> String {
+    if skipped == 0 { String::new() } else { format!(" ({skipped} more since the last such line)") }
+}

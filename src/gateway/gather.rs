@@ -1,0 +1,58 @@
+//! The loop's one send buffer: what the connection being served is sent leaves in one write.
+
+use super::id::ConnId;
+
+/// Bytes for the connection that is being served, in order, not yet in its write queue.
+#[derive(Debug, Default)]
+pub(super) struct Gather {
+    owner: Option<ConnId>,
+    bytes: Vec<u8>,
+}
+
+/// More than this goes to the write queue instead: about what a socket takes at once.
+const MAX: usize = 128 << 10;
+
+impl Gather {
+    pub(super) fn begin(&mut self, owner: ConnId) {
+        debug_assert!(self.bytes.is_empty());
+        self.owner = Some(owner);
+    }
+
+    /// The buffer, where `len` more bytes for `id` may be gathered.
+    #[inline]
+    pub(super) fn room_for(&mut self, id: ConnId, len: usize) -> Option<&mut Vec<u8>> {
+        (self.owner == Some(id) && self.bytes.len() + len <= MAX).then_some(&mut self.bytes)
+    }
+
+    /// What was gathered for `id`; give it back with [`Gather::put_back`].
+    #[inline]
+    pub(super) fn take(&mut self, id: ConnId) -> Option<Vec<u8>> {
+        (self.owner == Some(id) && !self.bytes.is_empty()).then(|| std::mem::take(&mut self.bytes))
+    }
+
+    #[inline]
+    pub(super) fn put_back(&mut self, mut bytes: Vec<u8>) {
+        bytes.clear();
+        self.bytes = bytes;
+    }
+
+    /// Forgets what was gathered for `id`: its connection is gone.
+    pub(super) fn discard(&mut self, id: ConnId) {
+        if self.owner == Some(id) {
+            self.bytes.clear();
+            self.owner = None;
+        }
+    }
+
+    pub(super) fn owner(&self) -> Option<ConnId> {
+        self.owner
+    }
+
+    pub(super) fn end(&mut self) {
+        self.owner = None;
+    }
+
+    pub(super) fn len_for(&self, id: ConnId) -> usize {
+        if self.owner == Some(id) { self.bytes.len() } else { 0 }
+    }
+}

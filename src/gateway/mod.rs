@@ -1,0 +1,30 @@
+//! All connections: who is here, who may come, who is told what, and in which order a turn of the loop runs.
+//!
+//! [`Gateway`] takes bytes and time in and gives bytes out; [`Reactor`] drives it over anything that has [`Sockets`],
+//! the real ones of `net` or simulated ones.
+
+mod accept;
+mod admission;
+mod context;
+mod core;
+mod drain;
+mod gather;
+mod handler;
+mod id;
+mod log_limit;
+mod machine;
+mod pages;
+mod reactor;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod timers;
+
+pub use admission::Peer;
+pub use context::{ConnectionInfo, Context, SendError};
+pub use handler::Handler;
+pub use id::{ConnId, ConnText};
+pub use machine::{FlushOutcome, Gateway, Seed};
+pub use pages::Pages;
+pub use reactor::{Reactor, Sockets};
+pub use timers::TimerId;

@@ -1,0 +1,241 @@
+//! One turn of the loop, in order, over any sockets: the rules of edge-triggered polling live here.
+//!
+//! A stop that is not emptiness (a used-up budget, back-pressure, descriptors run out) forfeits the next event.
+//! Whoever is stopped so goes on a list, and the next turn begins without waiting.
+
+use super::accept::{Acceptor, Outcome};
+use super::admission::Peer;
+use super::context::Context;
+use super::handler::Handler;
+use super::id::ConnId;
+use super::machine::Gateway;
+use crate::connection::ListenWire;
+use crate::timer::Time;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+
+/// Non-blocking sockets, known by the id of their connection. A closed or unknown id is an error or nothing.
+pub trait Sockets {
+    /// A socket that was accepted and has no id yet. Dropping it closes it.
+    type Socket;
+
+    /// The next peer that waits at a listener.
+    fn accept(&mut self, listener: usize) -> io::Result<(Self::Socket, Peer)>;
+    /// Takes a socket under an id; events for it come from now on.
+    fn attach(&mut self, id: ConnId, socket: Self::Socket) -> io::Result<()>;
+    /// Reads once; 0 is the peer's end.
+    fn read(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<usize>;
+    /// Writes once, as a vectored write does.
+    fn write(&mut self, id: ConnId, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Shuts our side, so that the peer sees the end after the last byte.
+    fn shut_down(&mut self, id: ConnId);
+    /// Closes it; nothing is heard of this id again.
+    fn close(&mut self, id: ConnId);
+}
+
+/// Drives a [`Gateway`] over [`Sockets`], a turn at a time.
+///
+/// A turn: [`Reactor::begin_turn`], then the events in the order they came, then [`Reactor::end_turn`]; then wait no
+/// longer than until [`Reactor::poll_timeout`].
+pub struct Reactor<H, S> {
+    gateway: Gateway<H>,
+    sockets: S,
+    listeners: Vec<(ListenWire, Acceptor)>,
+    /// Connections that were stopped while they had bytes to read, in the order they are to go on.
+    unread: VecDeque<ConnId>,
+    receive_buffer: Vec<u8>,
+}
+
+/// Bytes read from one connection before the next has its turn, and the size of the receive buffer. One read that
+/// empties most sockets; small enough that a turn of many busy connections keeps its latency and that one turn's
+/// answers stay far below the hard limit of a write queue.
+const READ_BUDGET: usize = 64 << 10;
+/// Peers accepted at one listener before connections have their turn: some 2 ms of work.
+const ACCEPT_BUDGET: usize = 256;
+
+impl<H: Handler, S: Sockets> Reactor<H, S> {
+    /// A reactor without listeners.
+    pub fn new(gateway: Gateway<H>, sockets: S) -> Self {
+        let receive_buffer = vec![0; READ_BUDGET];
+        Self { gateway, sockets, listeners: Vec::new(), unread: VecDeque::new(), receive_buffer }
+    }
+
+    /// Notes one more listener; its number is the one `Sockets::accept` gets.
+    pub fn add_listener(&mut self, wire: ListenWire) -> usize {
+        self.listeners.push((wire, Acceptor::default()));
+        self.listeners.len() - 1
+    }
+
+    /// Forgets all listeners: nobody is accepted any more.
+    pub fn clear_listeners(&mut self) {
+        self.listeners.clear();
+    }
+
+    /// The gateway.
+    pub fn gateway(&self) -> &Gateway<H> {
+        &self.gateway
+    }
+
+    /// The gateway, to drain, stop or run something on. Follow with [`Reactor::end_turn`].
+    pub fn gateway_mut(&mut self) -> &mut Gateway<H> {
+        &mut self.gateway
+    }
+
+    /// The sockets.
+    pub fn sockets_mut(&mut self) -> &mut S {
+        &mut self.sockets
+    }
+
+    /// Goes on with the reads the last turn stopped, each once, before any new event.
+    pub fn begin_turn(&mut self, now: Time) {
+        for _ in 0..self.unread.len() {
+            if let Some(id) = self.unread.pop_front() {
+                self.gateway.set_unread(id, false);
+                self.read(id, now);
+            }
+        }
+    }
+
+    /// Peers wait at a listener.
+    pub fn on_acceptable(&mut self, listener: usize) {
+        if let Some((_, acceptor)) = self.listeners.get_mut(listener) {
+            acceptor.on_event();
+        }
+    }
+
+    /// A connection has bytes to read, or, where `peer_closed`, has come to its end behind them.
+    pub fn on_readable(&mut self, id: ConnId, peer_closed: bool, now: Time) {
+        if peer_closed {
+            self.gateway.read_to_end(id);
+        }
+        if !self.gateway.is_unread(id) {
+            self.read(id, now);
+        }
+    }
+
+    /// A connection takes bytes again.
+    pub fn on_writable(&mut self, id: ConnId, now: Time) {
+        if self.gateway.pending_bytes(id) > 0 {
+            self.flush(id, now);
+        }
+    }
+
+    /// Accepts, serves deadlines, flushes who has bytes to send, closes who has ended. Freed slots are used again
+    /// only from the next turn's accepts on, so events of this one can't meet them.
+    pub fn end_turn(&mut self, now: Time) {
+        self.gateway.handle_timeouts(now);
+        self.accept(now);
+        self.flush_dirty(now);
+        self.reap();
+    }
+
+    /// When the next turn must begin even without an event; now, where work was left over.
+    pub fn poll_timeout(&self, now: Time) -> Option<Time> {
+        if !self.unread.is_empty() {
+            return Some(now);
+        }
+        let accept = self.listeners.iter().filter_map(|(_, acceptor)| acceptor.poll_timeout()).min();
+        [self.gateway.poll_timeout(now), accept].into_iter().flatten().min()
+    }
+
+    /// Calls the handler from outside a connection.
+    pub fn run(&mut self, now: Time, task: impl FnOnce(&mut H, &mut Context<'_>)) {
+        self.gateway.run(now, task);
+        if self.gateway.take_pressed() {
+            self.flush_dirty(now);
+        }
+    }
+
+    /// Closes every connection at once.
+    pub fn stop(&mut self, now: Time) {
+        self.gateway.stop(now);
+        self.reap();
+    }
+
+    /// Reads one budget's worth, serves it, and lists the connection again if there may be more.
+    fn read(&mut self, id: ConnId, now: Time) {
+        if !self.gateway.wants_bytes(id) {
+            return;
+        }
+        match self.sockets.read(id, &mut self.receive_buffer) {
+            Ok(0) => self.gateway.handle_peer_closed(id, now),
+            Ok(n) => {
+                self.gateway.handle_bytes(id, &self.receive_buffer[..n], now);
+                // A short read has emptied the socket, unless the peer's end lies behind it.
+                if n == self.receive_buffer.len() || self.gateway.reads_to_end(id) {
+                    self.list_unread(id);
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return self.gateway.on_emptied(id),
+            Err(error) if error.kind() == ErrorKind::Interrupted => return self.list_unread(id),
+            Err(error) => self.gateway.handle_error(id, error.kind(), now),
+        }
+        self.flush(id, now);
+        if self.gateway.take_pressed() {
+            self.flush_dirty(now);
+        }
+    }
+
+    fn list_unread(&mut self, id: ConnId) {
+        if self.gateway.set_unread(id, true) {
+            self.unread.push_back(id);
+        }
+    }
+
+    fn flush(&mut self, id: ConnId, now: Time) {
+        let Self { gateway, sockets, .. } = self;
+        let outcome = gateway.flush(id, now, |slices| sockets.write(id, slices));
+        if outcome.shut_down {
+            sockets.shut_down(id);
+            gateway.handle_shut_down(id);
+        }
+        if outcome.resume_reading {
+            self.list_unread(id);
+        }
+    }
+
+    fn flush_dirty(&mut self, now: Time) {
+        while let Some(id) = self.gateway.poll_dirty() {
+            self.flush(id, now);
+        }
+    }
+
+    fn accept(&mut self, now: Time) {
+        for listener in 0..self.listeners.len() {
+            let mut budget = ACCEPT_BUDGET;
+            while budget > 0 && self.listeners[listener].1.wants_accept(now) {
+                budget -= 1;
+                self.accept_one(listener, now);
+            }
+        }
+    }
+
+    fn accept_one(&mut self, listener: usize, now: Time) {
+        let (wire, acceptor) = &mut self.listeners[listener];
+        match self.sockets.accept(listener) {
+            Ok((socket, peer)) => {
+                let Ok(id) = self.gateway.handle_accepted(peer, *wire, now) else {
+                    return;
+                };
+                if let Err(error) = self.sockets.attach(id, socket) {
+                    self.gateway.handle_error(id, error.kind(), now);
+                }
+            }
+            Err(error) => match acceptor.on_error(&error, now) {
+                Outcome::Next | Outcome::Empty => {}
+                Outcome::Paused => self.gateway.on_accept_paused(&error, now),
+            },
+        }
+    }
+
+    fn reap(&mut self) {
+        let mut freed = false;
+        while let Some(id) = self.gateway.poll_gone() {
+            self.sockets.close(id);
+            freed = true;
+        }
+        if freed {
+            self.listeners.iter_mut().for_each(|(_, acceptor)| acceptor.on_descriptor_freed());
+        }
+    }
+}

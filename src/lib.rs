@@ -1,0 +1,17 @@
+//! Tidegate: a long-connection gateway on one thread and one poll loop.
+//!
+//! Modules in the order a byte meets them: [`net`] reads it, [`gateway`] finds its connection, [`connection`] finds
+//! its message with the codecs of [`wire`], a [`gateway::Handler`] (one of [`apps`], or yours) acts on it, and what it
+//! the other end of the line, [`config`] holds what can be set and [`stats`] what was counted.
+//!
+//! Everything but `net` and the program itself works without sockets, clock or threads.
+
+pub mod apps;
+pub mod buffer;
+pub mod config;
+pub mod connection;
+pub mod gateway;
+pub mod net;
+pub mod stats;
+pub mod timer;
+pub mod wire;

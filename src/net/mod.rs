@@ -1,0 +1,14 @@
+//! The operating system: sockets, the poll, the clock, signals, threads. Nothing below names any of them.
+
+mod event_loop;
+mod handle;
+mod listen_url;
+mod listener;
+#[cfg(feature = "signals")]
+mod signals;
+mod sockets;
+
+pub use event_loop::{EventLoop, StartError, Turn};
+pub use handle::{Handle, HandleError};
+pub use listen_url::{ListenUrl, ListenUrlError};
+pub use listener::ListenOptions;

@@ -1,0 +1,111 @@
+//! Pure codecs: bytes to messages and back, no sockets, no clock, nothing kept between calls.
+//!
+//! [`Wire`] is one way to frame messages on a byte stream; [`detect`] tells which one a peer speaks from its first
+//! bytes. Decoders know bytes only; whose fault a broken stream is decides `connection`.
+
+mod detect;
+mod length;
+mod line;
+mod prepared;
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::ops::Range;
+
+pub use detect::{Detected, detect};
+pub use prepared::Prepared;
+pub use refusal::{HTTP_REFUSAL, TLS_REFUSAL};
+
+/// How messages are framed on a byte stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wire {
+    /// A 4-byte big-endian length, then the body. Zero is a legal empty message.
+    Length,
+    /// Bytes up to `\n`; one `\r` before it is dropped. A `\n` inside a message that is sent arrives as a boundary.
+    Line,
+    /// What one read returned is one message; boundaries are not kept.
+    Raw,
+}
+
+/// A complete frame at the front of some bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// Where the message lies.
+    pub payload: Range<usize>,
+    /// Length of the whole frame.
+    pub len: usize,
+}
+
+/// Why a stream can't be decoded any further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecodeError {
+    /// A message over the limit was announced, or is under way without an end in sight.
+    TooLarge,
+}
+
+impl Wire {
+    /// The frame at the front of `bytes`, or `None` while its tail is on the way.
+    ///
+    /// `scanned` bytes at the front were seen by an earlier call that said `None`: they are not searched again, which
+    /// keeps the cost of a dripping stream linear. A length over `max` bytes is refused on sight of the header.
+    pub fn decode(self, bytes: &[u8], scanned: usize, max: usize) -> Result<Option<Frame>, DecodeError> {
+        match self {
+            Wire::Length => length::decode(bytes, max),
+            Wire::Line => line::decode(bytes, scanned, max),
+            Wire::Raw => Ok(raw(bytes)),
+        }
+    }
+
+    /// How many bytes of `fresh`, at least one and at most all, complete the frame that `tail` began, as far as can
+    /// be told: for a length prefix first the header, then the body. Never more than `decode` needs to refuse a
+    /// message over `max`.
+    pub fn completes(self, tail: &[u8], fresh: &[u8], max: usize) -> usize {
+        let wanted = match self {
+            Wire::Length => length::missing(tail),
+            Wire::Line => {
+                line::find_newline(fresh).map_or(fresh.len(), |at| at + 1).min((max + 2).saturating_sub(tail.len()))
+            }
+            Wire::Raw => fresh.len(),
+        };
+        wanted.max(1).min(fresh.len())
+    }
+
+    /// Appends `message` in this wire's framing.
+    ///
+    /// The length prefix carries at most `u32::MAX` bytes; `Settings` keeps every message far below.
+    pub fn encode(self, message: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Wire::Length => length::encode(message, out),
+            Wire::Line => {
+                out.extend_from_slice(message);
+                out.push(b'\n');
+            }
+            Wire::Raw => out.extend_from_slice(message),
+        }
+    }
+
+    /// Bytes that [`Wire::encode`] appends for a message of `len` bytes.
+    pub fn encoded_len(self, len: usize) -> usize {
+        match self {
+            Wire::Length => len + 4,
+            Wire::Line => len + 1,
+            Wire::Raw => len,
+        }
+    }
+}
+
+impl fmt::Display for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Wire::Length => "length prefix",
+            Wire::Line => "line",
+            Wire::Raw => "raw",
+        })
+    }
+}
+
+fn raw(bytes: &[u8]) -> Option<Frame> {
+    (!bytes.is_empty()).then_some(Frame { payload: 0..bytes.len(), len: bytes.len() })
+}
