@@ -1,8 +1,8 @@
 //! The phases of a connection, its deadlines, and what waits to be sent.
 
-use super::{CloseReason, LocalReason, PeerReason, RateLimiter};
+use super::{Answer, CloseReason, LocalReason, PeerReason, RateLimiter, answer};
 use crate::buffer::{Pool, WriteQueue};
-use crate::config::Settings;
+use crate::config::{HeartbeatForms, Settings};
 use crate::timer::Time;
 use crate::wire::Wire;
 use bytes::Bytes;
@@ -64,6 +64,17 @@ pub enum Due {
     Close(CloseReason),
     /// A close took too long: drop the socket.
     Drop,
+}
+
+/// What is to become of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The handler gets it.
+    Deliver,
+    /// It is a heartbeat, and this answers it.
+    Heartbeat(Answer),
+    /// The peer sends more than it may.
+    TooMany,
 }
 
 /// How far a flush came.
@@ -175,14 +186,18 @@ impl Connection {
         bucket.take(u32::try_from(bytes).unwrap_or(u32::MAX), now)
     }
 
-    /// Notes a message, heartbeats included. False where it sends more than it may.
-    pub fn on_message(&mut self, now: Time) -> bool {
-        self.rate.as_mut().and_then(|rate| rate.messages.as_mut()).is_none_or(|bucket| bucket.take(1, now))
-    }
-
-    /// Notes a message that was no heartbeat.
-    pub fn on_activity(&mut self, now: Time) {
+    /// Notes a message and says what is to become of it. Heartbeats count against the rate too.
+    #[inline]
+    pub fn on_message(&mut self, message: &[u8], now: Time, forms: HeartbeatForms) -> Verdict {
+        let bucket = self.rate.as_mut().and_then(|rate| rate.messages.as_mut());
+        if bucket.is_some_and(|bucket| !bucket.take(1, now)) {
+            return Verdict::TooMany;
+        }
+        if let Some(answer) = answer(message, forms) {
+            return Verdict::Heartbeat(answer);
+        }
         self.last_message = now;
+        Verdict::Deliver
     }
 
     /// Starts counting silence anew: while its bytes were not wanted it could not show life.

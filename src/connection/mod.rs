@@ -13,5 +13,5 @@ mod tests;
 pub use close::{CloseAdvice, CloseReason, LocalReason, PeerReason};
 pub use heartbeat::{Answer, answer};
 pub use input::{Input, Payload};
-pub use machine::{Connection, Due, Flushed, ListenWire, Phase, Start};
+pub use machine::{Connection, Due, Flushed, ListenWire, Phase, Start, Verdict};
 pub use rate::{Bucket, RateLimiter};

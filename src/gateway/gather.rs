@@ -48,8 +48,14 @@ impl Gather {
         self.owner
     }
 
-    pub(super) fn end(&mut self) {
-        self.owner = None;
+    /// Takes what was gathered for `id` and ends its turn: what it is sent from here on is queued.
+    #[inline]
+    pub(super) fn finish(&mut self, id: ConnId) -> Option<Vec<u8>> {
+        let gathered = self.take(id);
+        if self.owner == Some(id) {
+            self.owner = None;
+        }
+        gathered
     }
 
     pub(super) fn len_for(&self, id: ConnId) -> usize {

@@ -9,7 +9,7 @@ use super::id::ConnId;
 use crate::config::{SettingError, Settings};
 use crate::connection::{
     Bucket, CloseReason, Connection, Due, Flushed, Input, ListenWire, LocalReason, Payload, PeerReason, Phase,
-    RateLimiter, Start, answer,
+    RateLimiter, Start, Verdict,
 };
 use crate::stats::{Counters, Held};
 use crate::timer::{Polled, Time};
@@ -33,6 +33,28 @@ pub struct FlushOutcome {
     pub shut_down: bool,
     /// Reading stopped for this peer's slowness and can go on: no event will tell.
     pub resume_reading: bool,
+    /// A short read of this connection is no proof that nothing is left.
+    pub reads_to_end: bool,
+}
+
+/// What a poll said of a socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// Bytes, or an end, or an error can be read.
+    pub readable: bool,
+    /// It takes bytes again.
+    pub writable: bool,
+    /// The peer has shut its side, or the socket has failed: what is behind the last byte must be read too.
+    pub closing: bool,
+}
+
+/// What an event asks the driver to do, in this order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Flush it.
+    pub flush: bool,
+    /// Read from it, once.
+    pub read: bool,
 }
 
 /// All connections and their handler, without sockets, clock or threads.
@@ -109,6 +131,7 @@ impl<H: Handler> Gateway<H> {
     pub fn handle_peer_closed(&mut self, id: ConnId, now: Time) {
         if let Some(slot) = self.core.slots.get_mut(id) {
             slot.peer_ended = true;
+            slot.reads_to_end = false;
         }
         self.core.close(id, CloseReason::Peer(PeerReason::Closed), now);
         self.deliver_ended(now);
@@ -155,16 +178,42 @@ impl<H: Handler> Gateway<H> {
             .min()
     }
 
-    /// Whether more of this connection's bytes are wanted. If not, a later flush says when they are.
-    pub fn wants_bytes(&mut self, id: ConnId) -> bool {
-        let Some(slot) = self.core.slots.get_mut(id).filter(|slot| slot.connection.phase() != Phase::Closed) else {
+    /// Takes what a poll said of a connection. Reading is put off where it is listed already, or where its bytes are
+    /// not wanted: then a later flush says when they are.
+    #[inline]
+    pub fn begin_event(&mut self, id: ConnId, readiness: Readiness) -> Steps {
+        let Some(slot) = self.core.slots.get_mut(id) else {
+            return Steps::default();
+        };
+        slot.reads_to_end |= readiness.closing;
+        let flush = readiness.writable && slot.connection.queued_bytes() > 0;
+        let read = readiness.readable && slot.reading != Reading::Listed && slot.wants_bytes(&self.core.settings);
+        Steps { flush, read }
+    }
+
+    /// Takes a connection off the driver's list of unread ones; whether to read from it.
+    pub fn take_unread(&mut self, id: ConnId) -> bool {
+        let Some(slot) = self.core.slots.get_mut(id) else {
             return false;
         };
-        let wanted = slot.connection.wants_bytes(&self.core.settings);
-        if !wanted {
-            slot.reading = Reading::Held;
+        slot.reading = Reading::OnEvent;
+        slot.wants_bytes(&self.core.settings)
+    }
+
+    /// Puts a connection on the driver's list of unread ones; false where it is there already, or is held.
+    pub fn mark_unread(&mut self, id: ConnId) -> bool {
+        let Some(slot) = self.core.slots.get_mut(id).filter(|slot| slot.reading == Reading::OnEvent) else {
+            return false;
+        };
+        slot.reading = Reading::Listed;
+        true
+    }
+
+    /// A read found nothing: events tell of what comes.
+    pub fn on_emptied(&mut self, id: ConnId) {
+        if let Some(slot) = self.core.slots.get_mut(id) {
+            slot.reads_to_end = false;
         }
-        wanted
     }
 
     /// The next connection with bytes to send.
@@ -188,22 +237,31 @@ impl<H: Handler> Gateway<H> {
         now: Time,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> FlushOutcome {
-        if !self.phase(id).is_some_and(|phase| phase != Phase::Closed) {
-            self.core.gather.discard(id);
+        let gathered = self.core.gather.finish(id);
+        let Some(slot) = self.core.slots.get_mut(id).filter(|slot| slot.connection.phase() != Phase::Closed) else {
             return FlushOutcome::default();
-        }
-        let gathered = self.flush_gathered(id, now, &mut write);
-        self.core.gather.end();
-        let result = match gathered {
-            Ok(Flushed::All) => self.flush_queue(id, now, &mut write),
-            Ok(Flushed::Blocked) => Ok(()),
-            Err(error) => Err(error),
         };
-        if let Err(error) = result {
-            self.handle_error(id, error.kind(), now);
-            return FlushOutcome::default();
+        if let Some(gathered) = gathered {
+            let written = write_gathered(&gathered, &mut write);
+            if matches!(written, Ok((sent, Flushed::All)) if sent == gathered.len()) && slot.is_at_ease() {
+                self.core.counters.bytes_out += gathered.len() as u64;
+                self.core.gather.put_back(gathered);
+                return FlushOutcome { reads_to_end: slot.reads_to_end, ..FlushOutcome::default() };
+            }
+            if let Ok((sent, _)) = written {
+                self.core.on_gathered_sent(id, &gathered, sent, now);
+            }
+            self.core.gather.put_back(gathered);
+            match written {
+                Ok((_, Flushed::All)) => {}
+                Ok((_, Flushed::Blocked)) => return self.after_flush(id, now),
+                Err(error) => return self.fail(id, &error, now),
+            }
         }
-        self.after_flush(id, now)
+        match self.flush_queue(id, now, &mut write) {
+            Ok(()) => self.after_flush(id, now),
+            Err(error) => self.fail(id, &error, now),
+        }
     }
 
     /// Our side of the socket was shut after [`FlushOutcome::shut_down`].
@@ -280,46 +338,6 @@ impl<H: Handler> Gateway<H> {
         }
     }
 
-    /// Puts a connection on the driver's list of unread ones, or off it; whether that changed anything.
-    pub(super) fn set_unread(&mut self, id: ConnId, listed: bool) -> bool {
-        let Some(slot) = self.core.slots.get_mut(id) else {
-            return false;
-        };
-        let (from, to) = match listed {
-            true => (Reading::OnEvent, Reading::Listed),
-            false => (Reading::Listed, Reading::OnEvent),
-        };
-        let changes = slot.reading == from;
-        if changes {
-            slot.reading = to;
-        }
-        changes
-    }
-
-    /// Whether a connection stands on the driver's list of unread ones.
-    pub(super) fn is_unread(&self, id: ConnId) -> bool {
-        self.core.slots.get(id).is_some_and(|slot| slot.reading == Reading::Listed)
-    }
-
-    /// From now on a short read of this connection is no proof that nothing is left.
-    pub(super) fn read_to_end(&mut self, id: ConnId) {
-        if let Some(slot) = self.core.slots.get_mut(id) {
-            slot.reads_to_end = true;
-        }
-    }
-
-    /// Whether a short read of this connection is no proof that nothing is left.
-    pub(super) fn reads_to_end(&self, id: ConnId) -> bool {
-        self.core.slots.get(id).is_some_and(|slot| slot.reads_to_end)
-    }
-
-    /// A read found nothing: events tell of what comes.
-    pub(super) fn on_emptied(&mut self, id: ConnId) {
-        if let Some(slot) = self.core.slots.get_mut(id) {
-            slot.reads_to_end = false;
-        }
-    }
-
     /// Memory held for bytes under way and for tables.
     pub fn held(&self) -> Held {
         self.core.held()
@@ -352,26 +370,28 @@ impl<H: Handler> Gateway<H> {
             return false;
         };
         match slot.connection.handle_bytes(rest, core.settings.max_message_bytes, &mut core.pool) {
-            Input::NeedMore => false,
+            Input::NeedMore => return false,
             Input::Opened => {
                 self.open(id, now);
-                true
+                // First bytes that have been kept may hold a whole message.
+                return true;
             }
             Input::Message(Payload::InPlace(message)) => {
-                handle_message(core, handler, id, message, now);
-                true
+                let verdict = slot.connection.on_message(message, now, core.settings.heartbeat_answers);
+                act_on_message(core, handler, id, message, verdict, now);
             }
             Input::Message(Payload::Reassembled(frame, payload)) => {
-                handle_message(core, handler, id, &frame[payload], now);
+                let message = &frame[payload];
+                let verdict = slot.connection.on_message(message, now, core.settings.heartbeat_answers);
+                act_on_message(core, handler, id, message, verdict, now);
                 core.pool.give(frame);
-                true
             }
             Input::Refused { reason, answer } => {
                 core.queue_answer(id, answer, now);
                 core.close(id, reason, now);
-                false
             }
         }
+        !rest.is_empty()
     }
 
     fn open(&mut self, id: ConnId, now: Time) {
@@ -426,27 +446,9 @@ impl<H: Handler> Gateway<H> {
         core.rearm(id);
     }
 
-    fn flush_gathered(
-        &mut self,
-        id: ConnId,
-        now: Time,
-        write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> io::Result<Flushed> {
-        let Some(gathered) = self.core.gather.take(id) else {
-            return Ok(Flushed::All);
-        };
-        let result = match write(&[IoSlice::new(&gathered)]) {
-            Ok(sent) if sent == gathered.len() => Ok((sent, Flushed::All)),
-            Ok(sent) => Ok((sent, Flushed::Blocked)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok((0, Flushed::Blocked)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok((0, Flushed::All)),
-            Err(error) => Err(error),
-        };
-        if let Ok((sent, _)) = result {
-            self.core.on_gathered_sent(id, &gathered, sent, now);
-        }
-        self.core.gather.put_back(gathered);
-        result.map(|(_, flushed)| flushed)
+    fn fail(&mut self, id: ConnId, error: &io::Error, now: Time) -> FlushOutcome {
+        self.handle_error(id, error.kind(), now);
+        FlushOutcome::default()
     }
 
     fn flush_queue(
@@ -468,7 +470,6 @@ impl<H: Handler> Gateway<H> {
     }
 
     fn after_flush(&mut self, id: ConnId, now: Time) -> FlushOutcome {
-        let empty = self.core.pending(id) == 0;
         let Some(slot) = self.core.slots.get_mut(id) else {
             return FlushOutcome::default();
         };
@@ -478,15 +479,16 @@ impl<H: Handler> Gateway<H> {
             slot.reads_to_end = true;
             slot.connection.on_reading_resumed(now);
         }
-        let over = empty && matches!(slot.connection.phase(), Phase::Flushing { .. });
-        let peer_ended = slot.peer_ended;
+        let over = slot.connection.queued_bytes() == 0 && matches!(slot.connection.phase(), Phase::Flushing { .. });
+        let shut_down = over && !slot.peer_ended;
+        let outcome = FlushOutcome { shut_down, resume_reading, reads_to_end: slot.reads_to_end };
         if resume_reading {
             self.core.rearm(id);
         }
-        if over && peer_ended {
+        if over && !shut_down {
             self.core.drop_connection(id);
         }
-        FlushOutcome { shut_down: over && !peer_ended, resume_reading }
+        outcome
     }
 
     fn advance_drain(&mut self, now: Time) {
@@ -516,6 +518,43 @@ impl<H: Handler> Gateway<H> {
     }
 }
 
+impl Slot {
+    /// Whether its bytes are wanted now. If not, the flush that makes them wanted says so.
+    #[inline]
+    fn wants_bytes(&mut self, settings: &Settings) -> bool {
+        if self.connection.phase() == Phase::Closed || self.peer_ended {
+            return false;
+        }
+        let wanted = self.connection.wants_bytes(settings);
+        if !wanted {
+            self.reading = Reading::Held;
+        }
+        wanted
+    }
+
+    /// Open, with nothing queued and no reading held: a write that takes everything gathered changes nothing more.
+    #[inline]
+    fn is_at_ease(&self) -> bool {
+        self.connection.is_live() && self.connection.queued_bytes() == 0 && self.reading != Reading::Held
+    }
+}
+
+/// One write of what was gathered; what it refused is for the queue.
+#[inline]
+fn write_gathered(
+    gathered: &[u8],
+    write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+) -> io::Result<(usize, Flushed)> {
+    match write(&[IoSlice::new(gathered)]) {
+        Ok(sent) if sent == gathered.len() => Ok((sent, Flushed::All)),
+        Ok(sent) => Ok((sent, Flushed::Blocked)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok((0, Flushed::Blocked)),
+        // Queued, and tried again by the flush of the queue.
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok((0, Flushed::All)),
+        Err(error) => Err(error),
+    }
+}
+
 impl Core {
     fn new_connection(&mut self, listen_wire: ListenWire, now: Time) -> Connection {
         let settings = &self.settings;
@@ -539,24 +578,28 @@ impl Core {
     }
 }
 
-/// One message: counted, answered where it is a heartbeat, given to the handler otherwise.
-fn handle_message<H: Handler>(core: &mut Core, handler: &mut H, id: ConnId, message: &[u8], now: Time) {
+/// One message: answered where it is a heartbeat, given to the handler otherwise.
+#[inline]
+fn act_on_message<H: Handler>(
+    core: &mut Core,
+    handler: &mut H,
+    id: ConnId,
+    message: &[u8],
+    verdict: Verdict,
+    now: Time,
+) {
     core.counters.messages_in += 1;
-    let Some(slot) = core.slots.get_mut(id) else {
-        return;
-    };
-    if !slot.connection.on_message(now) {
-        core.close(id, CloseReason::Local(LocalReason::TooManyMessages), now);
-        return;
+    match verdict {
+        Verdict::Deliver => {
+            guarded(core, handler, Some(id), now, |handler, cx| handler.on_message(cx, id, message));
+        }
+        Verdict::Heartbeat(answer) => {
+            core.counters.heartbeats_answered += 1;
+            // The connection is open, and an answer is far below any limit.
+            let _ = core.send(id, answer, now);
+        }
+        Verdict::TooMany => core.close(id, CloseReason::Local(LocalReason::TooManyMessages), now),
     }
-    if let Some(answer) = answer(message, core.settings.heartbeat_answers) {
-        core.counters.heartbeats_answered += 1;
-        // The connection is open, and an answer is far below any limit.
-        let _ = core.send(id, answer, now);
-        return;
-    }
-    slot.connection.on_activity(now);
-    guarded(core, handler, Some(id), now, |handler, cx| handler.on_message(cx, id, message));
 }
 
 /// Calls the handler; where it panics, the connection it was called for is closed and all others go on.

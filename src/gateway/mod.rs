@@ -24,7 +24,7 @@ pub use admission::Peer;
 pub use context::{ConnectionInfo, Context, SendError};
 pub use handler::Handler;
 pub use id::{ConnId, ConnText};
-pub use machine::{FlushOutcome, Gateway, Seed};
+pub use machine::{FlushOutcome, Gateway, Readiness, Seed, Steps};
 pub use pages::Pages;
 pub use reactor::{Reactor, Sockets};
 pub use timers::TimerId;

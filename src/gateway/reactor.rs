@@ -8,7 +8,7 @@ use super::admission::Peer;
 use super::context::Context;
 use super::handler::Handler;
 use super::id::ConnId;
-use super::machine::Gateway;
+use super::machine::{FlushOutcome, Gateway, Readiness};
 use crate::connection::ListenWire;
 use crate::timer::Time;
 use std::collections::VecDeque;
@@ -89,8 +89,9 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
     /// Goes on with the reads the last turn stopped, each once, before any new event.
     pub fn begin_turn(&mut self, now: Time) {
         for _ in 0..self.unread.len() {
-            if let Some(id) = self.unread.pop_front() {
-                self.gateway.set_unread(id, false);
+            if let Some(id) = self.unread.pop_front()
+                && self.gateway.take_unread(id)
+            {
                 self.read(id, now);
             }
         }
@@ -103,20 +104,14 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
         }
     }
 
-    /// A connection has bytes to read, or, where `peer_closed`, has come to its end behind them.
-    pub fn on_readable(&mut self, id: ConnId, peer_closed: bool, now: Time) {
-        if peer_closed {
-            self.gateway.read_to_end(id);
-        }
-        if !self.gateway.is_unread(id) {
-            self.read(id, now);
-        }
-    }
-
-    /// A connection takes bytes again.
-    pub fn on_writable(&mut self, id: ConnId, now: Time) {
-        if self.gateway.pending_bytes(id) > 0 {
+    /// Something happened on a connection's socket.
+    pub fn on_event(&mut self, id: ConnId, readiness: Readiness, now: Time) {
+        let steps = self.gateway.begin_event(id, readiness);
+        if steps.flush {
             self.flush(id, now);
+        }
+        if steps.read {
+            self.read(id, now);
         }
     }
 
@@ -154,35 +149,34 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
 
     /// Reads one budget's worth, serves it, and lists the connection again if there may be more.
     fn read(&mut self, id: ConnId, now: Time) {
-        if !self.gateway.wants_bytes(id) {
-            return;
-        }
+        let mut may_hold_more = false;
         match self.sockets.read(id, &mut self.receive_buffer) {
             Ok(0) => self.gateway.handle_peer_closed(id, now),
             Ok(n) => {
+                may_hold_more = n == self.receive_buffer.len();
                 self.gateway.handle_bytes(id, &self.receive_buffer[..n], now);
-                // A short read has emptied the socket, unless the peer's end lies behind it.
-                if n == self.receive_buffer.len() || self.gateway.reads_to_end(id) {
-                    self.list_unread(id);
-                }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return self.gateway.on_emptied(id),
-            Err(error) if error.kind() == ErrorKind::Interrupted => return self.list_unread(id),
+            Err(error) if error.kind() == ErrorKind::Interrupted => may_hold_more = true,
             Err(error) => self.gateway.handle_error(id, error.kind(), now),
         }
-        self.flush(id, now);
+        let outcome = self.flush(id, now);
+        // A short read has emptied the socket, unless the peer's end lies behind it.
+        if may_hold_more || outcome.reads_to_end {
+            self.list_unread(id);
+        }
         if self.gateway.take_pressed() {
             self.flush_dirty(now);
         }
     }
 
     fn list_unread(&mut self, id: ConnId) {
-        if self.gateway.set_unread(id, true) {
+        if self.gateway.mark_unread(id) {
             self.unread.push_back(id);
         }
     }
 
-    fn flush(&mut self, id: ConnId, now: Time) {
+    fn flush(&mut self, id: ConnId, now: Time) -> FlushOutcome {
         let Self { gateway, sockets, .. } = self;
         let outcome = gateway.flush(id, now, |slices| sockets.write(id, slices));
         if outcome.shut_down {
@@ -192,6 +186,7 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
         if outcome.resume_reading {
             self.list_unread(id);
         }
+        outcome
     }
 
     fn flush_dirty(&mut self, now: Time) {

@@ -73,6 +73,7 @@ mod tests {
         assert_eq!(slots.remove(old), Some("old"));
         let new = slots.insert("new");
         assert_eq!(new.slot(), old.slot());
-        assert_eq!((slots.get(old), slots.remove(old), slots.get(new)), (None, None, Some(&"new")));
+        assert_eq!(slots.remove(old), None);
+        assert_eq!((slots.get(old), slots.get(new)), (None, Some(&"new")));
     }
 }

@@ -7,7 +7,7 @@ use super::listener::{ListenOptions, Listener};
 use super::signals::EndSignals;
 use super::sockets::MioSockets;
 use crate::config::{SettingError, Settings};
-use crate::gateway::{ConnId, Gateway, Handler, Reactor, Seed};
+use crate::gateway::{ConnId, Gateway, Handler, Reactor, Readiness, Seed};
 use crate::timer::Time;
 use crate::wire::Prepared;
 use mio::event::Event;
@@ -254,14 +254,10 @@ impl<H: Handler> fmt::Debug for EventLoop<H> {
 fn handle_event<H: Handler>(reactor: &mut Reactor<H, MioSockets>, event: &Event, now: Time) {
     let token = event.token().0;
     if token >= FIRST_CONNECTION {
-        let id = ConnId::from_bits(token as u64);
-        if event.is_writable() {
-            reactor.on_writable(id, now);
-        }
         // An error shows in the read.
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            reactor.on_readable(id, event.is_read_closed() || event.is_error(), now);
-        }
+        let closing = event.is_read_closed() || event.is_error();
+        let readiness = Readiness { readable: event.is_readable() || closing, writable: event.is_writable(), closing };
+        reactor.on_event(ConnId::from_bits(token as u64), readiness, now);
     } else if token >= FIRST_LISTENER {
         reactor.on_acceptable(token - FIRST_LISTENER);
     }

@@ -1,0 +1,208 @@
+//! Every deadline of the gateway, one for each key, in a hierarchical timing wheel.
+//!
+//! It never reads a clock, allocates only when a block of 1,024 keys comes into use, and does no more than a fixed amount
+//! of work in one call, however many deadlines fall together.
+
+mod lists;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod twin;
+
+use super::Time;
+use lists::Lists;
+
+/// The wheel's resolution in milliseconds: a deadline is served at the first multiple of this that is not before it.
+pub const TICK_MILLIS: u64 = 10;
+
+/// Eleven levels of 6 bits span every tick a [`Time`] can name, so no deadline lies beyond the top of the wheel.
+const LEVELS: usize = 11;
+const LEVEL_BITS: usize = 6;
+const SLOTS_PER_LEVEL: usize = 1 << LEVEL_BITS;
+
+/// Two or three microseconds of work if no move hits a cache: short beside a turn of the loop, long beside a call.
+const MOVES_PER_POLL: usize = 64;
+
+/// Deadlines by key, given out in the order of their ticks.
+///
+/// Keys are slots of the caller's slab: small, dense, and each with one deadline at most. A deadline is never early, and
+/// late by less than [`TICK_MILLIS`] if [`poll`](Wheel::poll) is called when [`next_deadline`](Wheel::next_deadline) says.
+///
+/// Level 0 has a slot for each of 64 ticks, each level above has slots 64 times as wide. An entry lies at the level of the
+/// highest 6-bit digit in which its tick differs from the wheel's; when the wheel's tick enters its slot it moves down.
+pub struct Wheel {
+    /// One list for each slot, numbered from the lowest level up.
+    slots: Lists,
+    /// The tick being served. No entry waits in a slot that begins earlier.
+    tick: u64,
+    /// The last tick the clock has been seen to reach, at or after `tick`.
+    reached: u64,
+    /// The slot that begins at `tick` and is emptied before any other is looked at. At level 0 its entries are due; above,
+    /// they are on their way down, and only here may an entry lie higher than its tick demands.
+    open: Slot,
+}
+
+/// What one call of [`Wheel::poll`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Polled {
+    /// The deadline of this key has come; the wheel holds the key no more.
+    Due(u32),
+    /// One call's share of entries was moved towards their ticks, and none was due yet: call again, this turn or the next.
+    Working,
+    /// Nothing more is due at this time.
+    Idle,
+}
+
+impl Wheel {
+    /// An empty wheel for a clock that shows `now`.
+    pub fn new(now: Time) -> Wheel {
+        let tick = tick_reached(now);
+        let slots = Lists::new(LEVELS * SLOTS_PER_LEVEL);
+        Wheel { slots, tick, reached: tick, open: Slot::holding(tick, tick) }
+    }
+
+    /// Sets the deadline of `key`, in place of the one it may have had, in constant time.
+    ///
+    /// A deadline that is past or present is due at once, behind those of the tick being served. Hence a caller that
+    /// answers each due key by arming it for the present must bound how many it takes in one turn.
+    ///
+    /// # Panics
+    ///
+    /// If `key` is 2^31 or more.
+    pub fn arm(&mut self, key: u32, deadline: Time) {
+        self.place(key, tick_of(deadline));
+    }
+
+    /// Forgets the deadline of `key` in constant time, and says whether it had one.
+    pub fn cancel(&mut self, key: u32) -> bool {
+        self.slots.remove(key)
+    }
+
+    /// When `key` will be due: the deadline it was armed for, rounded up to a whole tick.
+    pub fn deadline(&self, key: u32) -> Option<Time> {
+        self.slots.tick(key).map(moment)
+    }
+
+    /// When to poll again: never after the earliest deadline, and in the past if one has been reached already.
+    ///
+    /// It may be before the earliest deadline, when entries must move to a lower level; that happens to an entry at most
+    /// once for each level, so for one that is hours away three or four times. `None` if no key is armed.
+    pub fn next_deadline(&self) -> Option<Time> {
+        if self.slots.first(self.open.0).is_some() {
+            return Some(moment(self.tick));
+        }
+        self.next_slot().map(|slot| moment(slot.begins_at(self.tick)))
+    }
+
+    /// Gives out one key whose deadline is not after `now`: ticks in their order, the keys of one tick in any.
+    ///
+    /// Each call moves at most 64 entries, so the caller decides how many calls a turn can bear; between them the wheel may
+    /// be used freely. A `now` before that of an earlier call counts as that one: time may stand still, but not turn back.
+    pub fn poll(&mut self, now: Time) -> Polled {
+        self.reached = self.reached.max(tick_reached(now));
+        for _ in 0..MOVES_PER_POLL {
+            let Some((key, tick)) = self.first_begun() else {
+                self.open(Slot::holding(self.reached, self.reached), self.reached);
+                return Polled::Idle;
+            };
+            if self.open.level() == 0 {
+                self.slots.remove(key);
+                return Polled::Due(key);
+            }
+            self.place(key, tick);
+        }
+        Polled::Working
+    }
+
+    /// How many keys have a deadline.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether no key has a deadline.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes on the heap: 16 for each key of every block of 1,024 keys in which at least one is armed, and some change.
+    pub fn held_bytes(&self) -> usize {
+        self.slots.held_bytes()
+    }
+
+    fn place(&mut self, key: u32, tick: u64) {
+        let slot = Slot::holding(tick.max(self.tick), self.tick);
+        self.slots.put(slot.0, key, tick);
+    }
+
+    /// The first entry of the open slot or, if that is empty, of the next slot that has begun.
+    fn first_begun(&mut self) -> Option<(u32, u64)> {
+        if let Some(first) = self.slots.first(self.open.0) {
+            return Some(first);
+        }
+        let slot = self.next_slot()?;
+        let begin = slot.begins_at(self.tick);
+        if begin > self.reached {
+            return None;
+        }
+        self.open(slot, begin);
+        self.slots.first(slot.0)
+    }
+
+    /// The occupied slot that begins first, as long as the open one is empty.
+    ///
+    /// Entries of a level share all higher digits with `tick` and exceed it in the level's own digit. Hence each level
+    /// ends before the next one's first entry begins, and within a level slots begin in the order of their numbers.
+    fn next_slot(&self) -> Option<Slot> {
+        self.slots.first_occupied().map(Slot)
+    }
+
+    fn open(&mut self, slot: Slot, tick: u64) {
+        self.open = slot;
+        self.tick = tick;
+    }
+}
+
+/// A slot of the wheel by its number: level times 64, plus the level's digit in the ticks of its entries.
+#[derive(Clone, Copy)]
+struct Slot(usize);
+
+impl Slot {
+    /// Where an entry for `tick` lies while the wheel is at `wheel_tick`.
+    fn holding(tick: u64, wheel_tick: u64) -> Slot {
+        let highest_difference = ((tick ^ wheel_tick) | 1).ilog2() as usize;
+        let level = highest_difference / LEVEL_BITS;
+        let digit = (tick >> (level * LEVEL_BITS)) as usize % SLOTS_PER_LEVEL;
+        Slot(level * SLOTS_PER_LEVEL + digit)
+    }
+
+    fn level(self) -> usize {
+        self.0 / SLOTS_PER_LEVEL
+    }
+
+    /// The first tick of the slot, whose higher digits are those of the wheel's tick.
+    fn begins_at(self, wheel_tick: u64) -> u64 {
+        let (level, digit) = (self.level(), (self.0 % SLOTS_PER_LEVEL) as u64);
+        let shift = level * LEVEL_BITS;
+        let higher_digits = (wheel_tick >> shift) & !(SLOTS_PER_LEVEL as u64 - 1);
+        (higher_digits | digit) << shift
+    }
+}
+
+/// The first tick that is not before `deadline`.
+fn tick_of(deadline: Time) -> u64 {
+    deadline.as_millis().div_ceil(TICK_MILLIS)
+}
+
+/// The last tick that is not after `now`. The clock ends in the middle of a tick; its last moment counts as that tick's
+/// end, lest a deadline close to it never come.
+fn tick_reached(now: Time) -> u64 {
+    match now {
+        Time::MAX => tick_of(now),
+        _ => now.as_millis() / TICK_MILLIS,
+    }
+}
+
+fn moment(tick: u64) -> Time {
+    Time::from_millis(tick.saturating_mul(TICK_MILLIS))
+}
