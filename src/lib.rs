@@ -2,12 +2,18 @@
 //!
 //! Modules in the order a byte meets them: [`net`] reads it, [`gateway`] finds its connection, [`connection`] finds
 //! its message with the codecs of [`wire`], a [`gateway::Handler`] (one of [`apps`], or yours) acts on it, and what it
+//! sends waits in [`buffer`]s until `net` writes it. [`timer`] says when a silence has lasted too long, [`client`] is
 //! the other end of the line, [`config`] holds what can be set and [`stats`] what was counted.
 //!
-//! Everything but `net` and the program itself works without sockets, clock or threads.
+//! Everything but `net` and the program itself works without sockets, clock or threads. An embedder begins with
+//! [`net::EventLoop`] and a [`gateway::Handler`]; whoever has a loop already drives a [`gateway::Reactor`].
 
 pub mod apps;
 pub mod buffer;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
+pub mod client;
 pub mod config;
 pub mod connection;
 pub mod gateway;

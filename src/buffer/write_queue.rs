@@ -70,19 +70,20 @@ impl WriteQueue {
         }
     }
 
-    /// Hands out what waits until all has left or `write` takes less than it was given; how many bytes left.
+    /// Hands out what waits until all has left or `write` takes less than it was given; how many bytes left, and the
+    /// error that followed them.
     ///
     /// `WouldBlock` is no error. A `write` that takes nothing without an error is `WriteZero`.
     pub fn flush(
         &mut self,
         pool: &mut Pool,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> io::Result<usize> {
+    ) -> (usize, io::Result<()>) {
         let mut total = 0;
         while !self.is_empty() {
             let (offered, result) = self.write_once(&mut write);
             match result {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(0) => return (total, Err(io::ErrorKind::WriteZero.into())),
                 Ok(n) => {
                     self.consume(n, pool);
                     total += n;
@@ -92,10 +93,10 @@ impl WriteQueue {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
+                Err(error) => return (total, Err(error)),
             }
         }
-        Ok(total)
+        (total, Ok(()))
     }
 
     /// Forgets what waits.
@@ -178,7 +179,7 @@ mod tests {
             out.extend_from_slice(&all[..take]);
             Ok(take)
         });
-        assert_eq!(flushed.unwrap(), out.len());
+        assert!(flushed.1.is_ok() && flushed.0 == out.len());
         out
     }
 
@@ -206,12 +207,26 @@ mod tests {
     fn errors_surface_and_a_write_of_nothing_is_one() {
         let (mut queue, mut pool) = (WriteQueue::default(), Pool::new(0));
         queue.push_copy(b"x", &mut pool);
-        let kind = |result: io::Result<usize>| result.unwrap_err().kind();
+        let kind = |flushed: (usize, io::Result<()>)| flushed.1.unwrap_err().kind();
         let reset = queue.flush(&mut pool, |_| Err(io::ErrorKind::ConnectionReset.into()));
         assert_eq!(kind(reset), io::ErrorKind::ConnectionReset);
         assert_eq!(kind(queue.flush(&mut pool, |_| Ok(0))), io::ErrorKind::WriteZero);
         queue.clear(&mut pool);
         assert_eq!((queue.len(), pool.lent_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn what_left_before_an_error_is_still_told() {
+        let (mut queue, mut pool) = (WriteQueue::default(), Pool::new(0));
+        for _ in 0..MAX_SLICES + 8 {
+            queue.push_shared(vec![0; SMALL + 1].into(), &mut pool);
+        }
+        let mut first = true;
+        let (sent, result) = queue.flush(&mut pool, |slices| {
+            let all = slices.iter().map(|slice| slice.len()).sum();
+            if std::mem::take(&mut first) { Ok(all) } else { Err(io::ErrorKind::ConnectionReset.into()) }
+        });
+        assert_eq!((sent, result.is_err(), queue.len()), (MAX_SLICES * (SMALL + 1), true, 8 * (SMALL + 1)));
     }
 
     #[test]

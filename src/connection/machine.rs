@@ -201,8 +201,12 @@ impl Connection {
     }
 
     /// Starts counting silence anew: while its bytes were not wanted it could not show life.
-    pub fn on_reading_resumed(&mut self, now: Time) {
+    pub fn on_reading_resumed(&mut self, now: Time, settings: &Settings) {
         self.last_received = now;
+        self.last_message = now;
+        if let Phase::Opening { give_up_at, .. } = &mut self.phase {
+            *give_up_at = (*give_up_at).max(now + settings.handshake_timeout);
+        }
     }
 
     /// Appends to what waits: shared bytes.
@@ -215,22 +219,22 @@ impl Connection {
         self.queue_at(now).push_copy(bytes, pool);
     }
 
-    /// Sends what waits through `write`, until all has left or it takes no more.
+    /// Sends what waits through `write`, until all has left or it takes no more; how many bytes left in any case.
     pub fn flush(
         &mut self,
         now: Time,
         pool: &mut Pool,
         write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> io::Result<(usize, Flushed)> {
+    ) -> (usize, io::Result<Flushed>) {
         let Some(queue) = self.queue.as_mut() else {
-            return Ok((0, Flushed::All));
+            return (0, Ok(Flushed::All));
         };
-        let sent = queue.flush(pool, write)?;
+        let (sent, result) = queue.flush(pool, write);
         if sent > 0 {
             self.progress_at = now;
         }
         let flushed = if queue.is_empty() { Flushed::All } else { Flushed::Blocked };
-        Ok((sent, flushed))
+        (sent, result.map(|()| flushed))
     }
 
     /// Notes that bytes left without having waited.
@@ -286,9 +290,8 @@ impl Connection {
         let phase = match self.phase {
             Phase::Closed => return None,
             Phase::Lingering { give_up_at } => return Some(give_up_at),
-            Phase::Detecting { give_up_at } | Phase::Opening { give_up_at, .. } | Phase::Flushing { give_up_at } => {
-                Some(give_up_at)
-            }
+            Phase::Opening { give_up_at, .. } => self.wants_bytes(settings).then_some(give_up_at),
+            Phase::Detecting { give_up_at } | Phase::Flushing { give_up_at } => Some(give_up_at),
             Phase::Open { .. } => None,
         };
         let silence = if self.is_live() { self.silence_deadline(settings) } else { None };
@@ -301,20 +304,18 @@ impl Connection {
             let stalled = Due::Close(CloseReason::Local(LocalReason::WriteTimeout));
             return if self.is_live() { stalled } else { Due::Drop };
         }
+        let late = Due::Close(CloseReason::Peer(PeerReason::HandshakeTimeout));
         match self.phase {
-            Phase::Detecting { give_up_at } if give_up_at <= now => {
-                Due::Close(CloseReason::Peer(PeerReason::HandshakeTimeout))
-            }
-            Phase::Opening { give_up_at, .. } if give_up_at <= now && !self.tail.is_empty() => {
-                Due::Close(CloseReason::Peer(PeerReason::HandshakeTimeout))
-            }
-            Phase::Opening { wire, give_up_at } => {
-                // Nothing has begun: a peer that only listens is judged by its heartbeats from here on.
-                if give_up_at <= now {
-                    self.phase = Phase::Open { wire };
+            Phase::Detecting { give_up_at } if give_up_at <= now => late,
+            Phase::Opening { wire, give_up_at } if give_up_at <= now && self.wants_bytes(settings) => {
+                if !self.tail.is_empty() {
+                    return late;
                 }
+                // Nothing has begun: a peer that only listens is judged by its heartbeats from here on.
+                self.phase = Phase::Open { wire };
                 self.handle_silence(now, settings)
             }
+            Phase::Opening { .. } => self.handle_silence(now, settings),
             Phase::Detecting { .. } | Phase::Open { .. } => self.handle_silence(now, settings),
             Phase::Flushing { give_up_at } | Phase::Lingering { give_up_at } if give_up_at <= now => Due::Drop,
             Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => Due::Nothing,
@@ -347,6 +348,7 @@ impl Connection {
         Due::Nothing
     }
 
+    /// None of these counts while its bytes are not read: it could not show life, or finish what it began.
     fn silence_deadline(&self, settings: &Settings) -> Option<Time> {
         let deadlines =
             [self.heartbeat_deadline(settings), self.idle_deadline(settings), self.probe_deadline(settings)];
@@ -367,13 +369,12 @@ impl Connection {
         })
     }
 
-    /// Silence counts only while its bytes are read.
     fn hears(&self, settings: &Settings) -> bool {
         settings.has_heartbeat() && self.wants_bytes(settings)
     }
 
     fn idle_deadline(&self, settings: &Settings) -> Option<Time> {
-        settings.idle_timeout.map(|timeout| self.last_message + timeout)
+        settings.idle_timeout.filter(|_| self.wants_bytes(settings)).map(|timeout| self.last_message + timeout)
     }
 
     fn stall_deadline(&self, settings: &Settings) -> Option<Time> {

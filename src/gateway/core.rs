@@ -117,8 +117,7 @@ impl Core {
         self.check_size(message.len())?;
         let mut encoded = Vec::with_capacity(len);
         wire.encode(message, &mut encoded);
-        self.queue(id, Chunk::encoded(encoded), now);
-        Ok(())
+        self.queue(id, Chunk::encoded(encoded), now)
     }
 
     /// Sends a shared message to one connection.
@@ -126,8 +125,7 @@ impl Core {
         let slot = self.slots.get(id).ok_or(SendError::Gone)?;
         let wire = slot.connection.wire().ok_or(SendError::Gone)?;
         self.check_size(message.body().len())?;
-        self.queue(id, Chunk::Shared(message.encoded(wire)), now);
-        Ok(())
+        self.queue(id, Chunk::Shared(message.encoded(wire)), now)
     }
 
     /// Sends a shared message to every open connection but one; how many got it.
@@ -264,18 +262,22 @@ impl Core {
         }
     }
 
-    /// Queues the answer to a peer whose protocol is not served, before the close that is to follow.
+    /// Queues the answer to a peer whose protocol is not served, before the close that is to follow. Nothing else was
+    /// ever queued for it, so no limit is asked.
     pub(super) fn queue_answer(&mut self, id: ConnId, answer: &'static [u8], now: Time) {
-        if !answer.is_empty() {
-            self.queue(id, Chunk::Shared(Bytes::from_static(answer)), now);
+        if let Some(slot) = self.slots.get_mut(id).filter(|_| !answer.is_empty()) {
+            slot.connection.queue_shared(Bytes::from_static(answer), now, &mut self.pool);
+            self.queued += answer.len();
+            self.mark_dirty(id);
         }
     }
 
-    fn queue(&mut self, id: ConnId, chunk: Chunk, now: Time) {
-        // What was gathered before comes first.
+    fn queue(&mut self, id: ConnId, chunk: Chunk, now: Time) -> Result<(), SendError> {
+        // What was gathered before comes first; it may be more than a slow peer may leave waiting.
         if let Some(gathered) = self.gather.take(id) {
             self.queue_rest(id, &gathered, now);
             self.gather.put_back(gathered);
+            self.slots.get(id).filter(|slot| slot.connection.is_live()).ok_or(SendError::Gone)?;
         }
         self.queued += chunk.len();
         self.counters.messages_out += 1;
@@ -284,6 +286,7 @@ impl Core {
             Chunk::Shared(bytes) => connection.queue_shared(bytes, now, pool),
             Chunk::Copied(bytes) => connection.queue_copy(&bytes, now, pool),
         });
+        Ok(())
     }
 
     /// Queues on a connection that has a slot, and closes it where that is more than it may leave waiting.

@@ -278,6 +278,13 @@ impl<H: Handler> Gateway<H> {
         Some(id)
     }
 
+    /// The turn is over. Memory it has left behind is looked for later.
+    pub fn finish_turn(&mut self, now: Time) {
+        if self.trim_at.is_none() && self.core.has_slack() {
+            self.trim_at = Some(now + TRIM_EVERY);
+        }
+    }
+
     /// Begins an orderly end: the closes are spread over `drain_window`. The driver accepts no more.
     pub fn begin_drain(&mut self, now: Time) {
         if self.core.drain.is_none() {
@@ -373,6 +380,8 @@ impl<H: Handler> Gateway<H> {
             Input::NeedMore => return false,
             Input::Opened => {
                 self.open(id, now);
+                // A quiet peer is asked earlier than one whose wire is unknown.
+                self.core.rearm(id);
                 // First bytes that have been kept may hold a whole message.
                 return true;
             }
@@ -410,9 +419,6 @@ impl<H: Handler> Gateway<H> {
     fn deliver_ended(&mut self, now: Time) {
         while let Some((id, reason)) = self.core.ended.pop_front() {
             self.call(None, now, |handler, cx| handler.on_closed(cx, id, reason));
-        }
-        if self.trim_at.is_none() && self.core.has_slack() {
-            self.trim_at = Some(now + TRIM_EVERY);
         }
     }
 
@@ -461,9 +467,12 @@ impl<H: Handler> Gateway<H> {
         let Some(slot) = core.slots.get_mut(id).filter(|slot| slot.connection.queued_bytes() > 0) else {
             return Ok(());
         };
-        let (sent, flushed) = slot.connection.flush(now, &mut core.pool, write)?;
+        let before = slot.connection.queued_bytes();
+        let (sent, result) = slot.connection.flush(now, &mut core.pool, write);
         core.on_sent(id, sent);
-        if flushed == Flushed::Blocked {
+        let soft = core.settings.write_queue_soft_bytes;
+        let heard_again = before > soft && before - sent <= soft;
+        if result? == Flushed::Blocked || heard_again {
             core.rearm(id);
         }
         Ok(())
@@ -477,7 +486,7 @@ impl<H: Handler> Gateway<H> {
         if resume_reading {
             slot.reading = Reading::OnEvent;
             slot.reads_to_end = true;
-            slot.connection.on_reading_resumed(now);
+            slot.connection.on_reading_resumed(now, &self.core.settings);
         }
         let over = slot.connection.queued_bytes() == 0 && matches!(slot.connection.phase(), Phase::Flushing { .. });
         let shut_down = over && !slot.peer_ended;

@@ -427,3 +427,33 @@ fn a_settings_slip_is_named() {
     let error = Gateway::new(Echo, settings, Seed { jitter: 0, ids: 0 }, Time::ZERO).err().unwrap();
     assert_eq!(error.setting, "max_connections");
 }
+
+#[test]
+fn nobody_is_taken_for_silent_while_events_wait() {
+    let mut bench = Bench::new(Echo, |_| ());
+    for _ in 0..10 {
+        bench.open();
+    }
+    bench.now = Time::from_millis(3_600_000);
+    for _ in 0..3 {
+        bench.reactor.on_batch(5, 5);
+        bench.turn();
+        assert_eq!(bench.reactor.gateway().connection_count(), 10, "a full batch: more may wait");
+    }
+    bench.reactor.on_batch(5, 5);
+    bench.turn();
+    assert_eq!(bench.reactor.gateway().connection_count(), 0, "everybody had a turn");
+}
+
+#[test]
+fn a_peer_that_leaves_its_own_burst_waiting_is_closed_once() {
+    let mut bench = Bench::new(Probe::default(), |s| {
+        (s.max_message_bytes, s.write_queue_soft_bytes, s.write_queue_hard_bytes) = (1000, 500, 1016);
+    });
+    let id = bench.open();
+    bench.set_room(id, 0);
+    let message = [&[b'y'; 900][..], b"\n"].concat();
+    bench.receive(id, &[&message[..], &message, b"big\n"].concat());
+    assert_eq!(bench.reactor.gateway().handler().closed, [CloseReason::Local(LocalReason::SlowConsumer)]);
+    bench.assert_nothing_left();
+}

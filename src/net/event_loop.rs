@@ -136,14 +136,16 @@ impl<H: Handler> EventLoop<H> {
         self.wait(max_wait)?;
         let now = self.clock.now();
         self.reactor.begin_turn(now);
-        let (mut woken, mut signalled) = (!self.commands.is_empty(), false);
+        let (mut woken, mut signalled, mut count) = (!self.commands.is_empty(), false, 0);
         for event in &self.events {
+            count += 1;
             match event.token() {
                 WAKER => woken = true,
                 SIGNALS => signalled = true,
                 _ => handle_event(&mut self.reactor, event, now),
             }
         }
+        self.reactor.on_batch(count, MAX_EVENTS);
         if signalled {
             self.handle_signals(now);
         }

@@ -6,7 +6,6 @@ use signal_hook_mio::v1_0::Signals;
 use std::io;
 
 /// The two signals that end a server.
-#[derive(Debug)]
 pub(super) struct EndSignals {
     signals: Signals,
 }

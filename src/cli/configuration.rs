@@ -1,0 +1,181 @@
+//! The configuration in force: the winners among what the sources say, applied to the defaults, with every problem named.
+
+use super::options::Options;
+use super::sources::{Entry, Found};
+use super::values::{self, App};
+use crate::config::Settings;
+use crate::connection::ListenWire;
+use crate::net::{ListenOptions, ListenUrl};
+use log::LevelFilter;
+use std::collections::BTreeMap;
+
+/// Everything `serve` needs to know.
+#[derive(Debug)]
+pub(super) struct Configuration {
+    pub(super) settings: Settings,
+    pub(super) listen: Vec<ListenUrl>,
+    pub(super) app: App,
+    pub(super) log_level: LevelFilter,
+    pub(super) backlog: u32,
+    pub(super) reuse_port: bool,
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Options::default().configuration()
+    }
+}
+
+impl Configuration {
+    /// How each listener is opened.
+    pub(super) fn listen_options(&self) -> ListenOptions {
+        ListenOptions { backlog: self.backlog, reuse_port: self.reuse_port }
+    }
+
+    /// Each setting and its value, as it would be written.
+    pub(super) fn shown(&self) -> Vec<(&'static str, String)> {
+        let Self { settings, listen, app, log_level, backlog, reuse_port } = self;
+        let urls: Vec<String> = listen.iter().map(ToString::to_string).collect();
+        let mut shown = vec![
+            ("listen", urls.join(",")),
+            ("app", app.to_string()),
+            ("log_level", log_level.to_string().to_lowercase()),
+            ("backlog", backlog.to_string()),
+            ("reuse_port", reuse_port.to_string()),
+        ];
+        shown.extend(shown_settings(settings));
+        shown
+    }
+}
+
+/// Names every field, so that a new one does not compile before it can be shown.
+fn shown_settings(settings: &Settings) -> Vec<(&'static str, String)> {
+    let Settings {
+        heartbeat_interval,
+        heartbeat_timeout,
+        heartbeat_probe,
+        heartbeat_answers,
+        handshake_timeout,
+        write_timeout,
+        idle_timeout,
+        close_timeout,
+        drain_window,
+        max_message_bytes,
+        write_queue_soft_bytes,
+        write_queue_hard_bytes,
+        max_connections,
+        max_connections_per_ip,
+        max_accepts_per_second,
+        max_messages_per_second,
+        max_bytes_per_second,
+    } = settings;
+    let duration = |value: &_| values::show_duration(*value);
+    let duration_or_zero =
+        |value: &std::time::Duration| values::show_or_off((!value.is_zero()).then_some(*value), values::show_duration);
+    let size = |value: &usize| values::show_size(*value);
+    let count_or_off = |value: &Option<u32>| values::show_or_off(*value, |count| count.to_string());
+    vec![
+        ("heartbeat_interval", duration_or_zero(heartbeat_interval)),
+        ("heartbeat_timeout", duration_or_zero(heartbeat_timeout)),
+        (
+            "heartbeat_probe",
+            values::show_or_off(heartbeat_probe.as_ref(), |probe| String::from_utf8_lossy(probe).into_owned()),
+        ),
+        ("heartbeat_answers", values::show_heartbeat_answers(*heartbeat_answers)),
+        ("handshake_timeout", duration(handshake_timeout)),
+        ("write_timeout", duration(write_timeout)),
+        ("idle_timeout", values::show_or_off(*idle_timeout, values::show_duration)),
+        ("close_timeout", duration(close_timeout)),
+        ("drain_window", duration(drain_window)),
+        ("max_message_bytes", size(max_message_bytes)),
+        ("write_queue_soft_bytes", size(write_queue_soft_bytes)),
+        ("write_queue_hard_bytes", size(write_queue_hard_bytes)),
+        ("max_connections", max_connections.to_string()),
+        ("max_connections_per_ip", count_or_off(max_connections_per_ip)),
+        ("max_accepts_per_second", count_or_off(max_accepts_per_second)),
+        ("max_messages_per_second", count_or_off(max_messages_per_second)),
+        ("max_bytes_per_second", values::show_or_off(*max_bytes_per_second, |bytes| values::show_size(bytes as usize))),
+    ]
+}
+
+/// What the sources come to.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// The configuration, without the entries that `problems` name.
+    pub(super) configuration: Configuration,
+    /// What makes it wrong; nothing may start before this is empty.
+    pub(super) problems: Vec<String>,
+    /// What is odd but harmless.
+    pub(super) warnings: Vec<String>,
+    /// The entry in force for each setting that somebody set.
+    winners: BTreeMap<String, Entry>,
+}
+
+impl Reading {
+    /// Lets later entries win, then checks what comes of it.
+    pub(super) fn of(found: Found) -> Self {
+        let Found { entries, mut problems, mut warnings } = found;
+        let mut winners = BTreeMap::new();
+        for entry in entries {
+            match Options::parse([&entry]) {
+                Ok(_) => drop(winners.insert(entry.key.clone(), entry)),
+                Err(mend) => problems.push(entry.blame(&mend)),
+            }
+        }
+        let configuration = settle(&mut winners, &mut problems);
+        warnings.extend(hidden_lengths(&configuration));
+        Self { configuration, problems, warnings, winners }
+    }
+
+    /// Each setting that is not at its default: its name, its value and where that comes from.
+    pub(super) fn changes(&self) -> Vec<(&'static str, String, String)> {
+        let defaults = Configuration::default().shown();
+        let pairs = self.configuration.shown().into_iter().zip(defaults);
+        pairs
+            .filter(|(now, default)| now != default)
+            .map(|((key, value), _)| (key, value, self.winners.get(key).map_or_else(|| followed(key), Entry::place)))
+            .collect()
+    }
+}
+
+/// Why a setting that nobody set is not at its default.
+fn followed(key: &str) -> String {
+    let leader = match key {
+        "heartbeat_interval" => "heartbeat_timeout",
+        "heartbeat_timeout" => "heartbeat_interval",
+        "write_queue_hard_bytes" => "max_message_bytes",
+        "write_queue_soft_bytes" => "write_queue_hard_bytes",
+        _ => unreachable!("{key} follows no other setting"),
+    };
+    format!("follows {leader}")
+}
+
+/// Applies the winners. A value at odds with another is told and taken away, to see what else is wrong.
+fn settle(winners: &mut BTreeMap<String, Entry>, problems: &mut Vec<String>) -> Configuration {
+    loop {
+        let config = Options::parse(winners.values()).expect("entries that parse alone parse together").configuration();
+        let Err(fault) = config.settings.validate() else {
+            return config;
+        };
+        let Some(entry) = winners.remove(fault.setting) else {
+            problems.push(fault.to_string());
+            return config;
+        };
+        problems.push(entry.blame(&fault.mend));
+    }
+}
+
+/// A length of 16 MiB or more does not begin with the zero byte that tells its wire from the others.
+fn hidden_lengths(config: &Configuration) -> Option<String> {
+    let url = config.listen.iter().find(|url| url.wire == ListenWire::Auto)?;
+    (config.settings.max_message_bytes >= 1 << 24).then(|| {
+        format!(
+            "max_message_bytes is {}, but {url} knows a length prefix by a first byte of 0, which lengths from 16MiB on \
+             do not have: a client that opens with such a message is not understood; give it a tcp:// listener",
+            values::show_size(config.settings.max_message_bytes)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

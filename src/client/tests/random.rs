@@ -1,0 +1,228 @@
+//! Random orders of events: whatever a driver reports, in whatever order, the promises hold.
+
+use crate::client::{Action, Client, ClientOptions, Event};
+use crate::timer::Time;
+use crate::wire::Wire;
+use proptest::prelude::*;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Elapse(u64),
+    ToDeadline,
+    Act,
+    Connected,
+    ConnectFailed,
+    Bytes(Vec<u8>),
+    Closed,
+    Reset,
+    Send(usize),
+    /// The socket takes so many bytes, then would block.
+    Write(usize),
+    WriteFails,
+    Stop,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0u64..20_000).prop_map(Step::Elapse),
+        8 => Just(Step::ToDeadline),
+        12 => Just(Step::Act),
+        8 => Just(Step::Connected),
+        2 => Just(Step::ConnectFailed),
+        6 => bytes().prop_map(Step::Bytes),
+        2 => Just(Step::Closed),
+        1 => Just(Step::Reset),
+        10 => (0usize..40).prop_map(Step::Send),
+        8 => (0usize..60).prop_map(Step::Write),
+        1 => Just(Step::WriteFails),
+        1 => Just(Step::Stop),
+    ]
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        Just(b"\0\0\0\x04ping".to_vec()),
+        Just(b"\0\0\0\x04pong".to_vec()),
+        Just(b"ping\npong\n{\"type\":\"ping\"}\n".to_vec()),
+        Just(b"pong".to_vec()),
+        prop::collection::vec(any::<u8>(), 0..50),
+    ]
+}
+
+/// The driver's side, and what the server has seen.
+struct Model {
+    client: Client,
+    wire: Wire,
+    now: Time,
+    has_socket: bool,
+    /// Handed to the present socket.
+    stream: Vec<u8>,
+    /// Numbers of messages taken, in order.
+    accepted: Vec<usize>,
+    /// Numbers of messages that arrived whole or were handed back torn, in order.
+    settled: Vec<usize>,
+    is_up: bool,
+    has_ended: bool,
+}
+
+impl Model {
+    fn new(wire: Wire, options: ClientOptions, seed: u64) -> Self {
+        let client = Client::new(wire, options, seed, Time::ZERO).unwrap();
+        Self {
+            client,
+            wire,
+            now: Time::ZERO,
+            has_socket: false,
+            stream: vec![],
+            accepted: vec![],
+            settled: vec![],
+            is_up: false,
+            has_ended: false,
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Elapse(millis) => self.elapse(self.now + Duration::from_millis(millis)),
+            Step::ToDeadline => self.elapse(self.client.poll_timeout().map_or(self.now, |at| at.max(self.now))),
+            Step::Act => self.act(),
+            Step::Connected => self.client.handle_connected(self.now),
+            Step::ConnectFailed => self.client.handle_connect_failed(ErrorKind::ConnectionRefused, self.now),
+            Step::Bytes(bytes) => self.bytes(&bytes),
+            Step::Closed => self.client.handle_closed(self.now),
+            Step::Reset => self.client.handle_error(ErrorKind::ConnectionReset, self.now),
+            Step::Send(len) => self.send(len),
+            Step::Write(room) => self.write(room),
+            Step::WriteFails => self.client.poll_transmit(self.now, |_| Err(ErrorKind::TimedOut.into())),
+            Step::Stop => self.client.stop(),
+        }
+        self.events();
+        assert_eq!(self.settled.len() + self.client.waiting_messages(), self.accepted.len(), "nothing lost");
+        assert_eq!(self.settled, self.accepted[..self.settled.len()], "in order, nothing twice");
+    }
+
+    fn elapse(&mut self, now: Time) {
+        self.now = now;
+        for _ in 0..4 {
+            self.client.handle_timeout(now);
+        }
+        assert!(self.client.poll_timeout().is_none_or(|at| at > now), "nothing is due for ever");
+    }
+
+    fn act(&mut self) {
+        let mut left = 3;
+        while let Some(action) = self.client.poll_action() {
+            left -= 1;
+            assert!(left > 0, "actions come to an end");
+            match action {
+                Action::Connect => {
+                    assert!(!self.has_socket, "two sockets at once");
+                    self.has_socket = true;
+                }
+                Action::CloseSocket => {
+                    assert!(self.has_socket, "closes what is not open");
+                    self.has_socket = false;
+                }
+            }
+        }
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        let before = self.client.poll_timeout();
+        self.client.handle_bytes(bytes, self.now);
+        if self.client.is_connected() {
+            assert!(self.client.poll_timeout() >= before, "life never brings the end nearer");
+        }
+    }
+
+    /// A message says its number, in brackets that no heartbeat has.
+    fn send(&mut self, len: usize) {
+        let number = self.accepted.len();
+        let message = format!("<{number}{}>", ".".repeat(len)).into_bytes();
+        match self.client.send(message.clone()) {
+            Ok(()) => self.accepted.push(number),
+            Err(error) => assert_eq!(error.message, message, "handed back"),
+        }
+    }
+
+    fn write(&mut self, mut room: usize) {
+        let mut calls = 0;
+        let Self { client, stream, now, .. } = self;
+        client.poll_transmit(*now, |slices| {
+            calls += 1;
+            assert!(calls < 1000, "writing comes to an end");
+            let offered: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            let taken = offered.len().min(room);
+            room -= taken;
+            stream.extend_from_slice(&offered[..taken]);
+            if taken == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(taken) }
+        });
+        self.arrive();
+    }
+
+    /// Moves whole messages from the stream to what has arrived.
+    fn arrive(&mut self) {
+        while let Some((message, len)) = self.first_message() {
+            self.stream.drain(..len);
+            self.settled.extend(number(&message));
+        }
+    }
+
+    fn first_message(&self) -> Option<(Vec<u8>, usize)> {
+        if self.wire == Wire::Raw {
+            let len = self.stream.iter().position(|&byte| byte == b'>')? + 1;
+            return Some((self.stream[..len].to_vec(), len));
+        }
+        let frame = self.wire.decode(&self.stream, 0, 1000).expect("the client sends what it may")?;
+        Some((self.stream[frame.payload].to_vec(), frame.len))
+    }
+
+    fn events(&mut self) {
+        while let Some(event) = self.client.poll_event() {
+            assert!(!self.has_ended, "after the end: {event:?}");
+            match event {
+                Event::Connected { attempt, .. } => {
+                    assert!(!std::mem::replace(&mut self.is_up, true) && attempt > 0);
+                    self.stream.clear();
+                }
+                Event::Message(_) => assert!(self.is_up),
+                Event::Kept { waiting } => assert!(!self.is_up && waiting > 0),
+                Event::Torn(message) => {
+                    assert!(self.wire == Wire::Raw && self.stream.contains(&b'<'), "some of it has left");
+                    self.settled.extend(number(&message));
+                }
+                Event::Lost { next_attempt, .. } => {
+                    assert!(std::mem::take(&mut self.is_up) && next_attempt.delay <= next_attempt.bound);
+                }
+                Event::AttemptFailed { next_attempt, .. } => {
+                    assert!(!self.is_up && next_attempt.delay <= next_attempt.bound);
+                }
+                Event::GaveUp { .. } | Event::Stopped => self.has_ended = true,
+            }
+        }
+    }
+}
+
+fn number(message: &[u8]) -> Option<usize> {
+    let text = std::str::from_utf8(message).unwrap();
+    let (_, numbered) = text.split_once('<')?;
+    Some(numbered.trim_end_matches('>').trim_end_matches('.').parse().unwrap())
+}
+
+proptest! {
+    #[test]
+    fn the_promises_hold_in_any_order_of_events(
+        steps in prop::collection::vec(step(), 0..200),
+        wire in prop::sample::select(vec![Wire::Length, Wire::Line, Wire::Raw]),
+        max_tries in prop::option::of(1u32..5),
+        seed in any::<u64>(),
+    ) {
+        let options = ClientOptions { max_tries, max_message_bytes: 45, max_outbox_bytes: 200, max_outbox_messages: 8, ..ClientOptions::default() };
+        let mut model = Model::new(wire, options, seed);
+        for step in steps {
+            model.take(step);
+        }
+    }
+}

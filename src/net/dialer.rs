@@ -1,0 +1,154 @@
+//! Drives a [`Client`] over real sockets, in the thread that polls it.
+//!
+//! All decisions are the client's; here are its socket, its clock, its seed and the way for other threads to reach it.
+
+mod dial_url;
+mod handle;
+mod link;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+use crate::client::{Action, Client, ClientOptions, Event, Room};
+use crate::config::SettingError;
+use crate::timer::Time;
+use handle::Wish;
+use link::{Found, Link};
+use mio::{Events, Poll, Token, Waker};
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant};
+
+pub use dial_url::{DialUrl, DialUrlError};
+pub use handle::DialerHandle;
+
+/// A connection to one server that comes back by itself, for a plain program:
+///
+/// ```no_run
+/// use tidegate::client::{ClientOptions, Event};
+/// use tidegate::net::Dialer;
+///
+/// let mut dialer = Dialer::new("line://127.0.0.1:8000".parse()?, ClientOptions::default())?;
+/// dialer.send(b"hello".to_vec())?;
+/// while let Some(event) = dialer.poll(None)? {
+///     match event {
+///         Event::Connected { attempt, .. } => println!("connected at attempt {attempt}"),
+///         Event::Message(message) => println!("{}", message.escape_ascii()),
+///         Event::Lost { reason, next_attempt } => println!("{reason}, back in {:?}", next_attempt.delay),
+///         other => println!("{other:?}"),
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Nothing happens outside of [`Dialer::poll`]: a program that does not call it answers no heartbeat. What is promised
+/// of messages is said at [`Client`].
+///
+/// A host's name is looked up anew for each attempt, by the standard library, which blocks until the system's resolver
+/// has answered: for seconds where the resolver is away. Use an address where that matters. A host with several
+/// addresses is tried address after address within one attempt, beginning with another one each time.
+pub struct Dialer {
+    poll: Poll,
+    events: Events,
+    client: Client,
+    link: Link,
+    handle: DialerHandle,
+    origin: Instant,
+    buffer: Box<[u8]>,
+    wants_return: bool,
+}
+
+/// Why a dialer can't start.
+#[derive(Debug)]
+pub enum DialError {
+    /// An option is out of bounds.
+    Setting(SettingError),
+    /// The system has no poll for us.
+    Poll(io::Error),
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DialError::Setting(error) => error.fmt(f),
+            DialError::Poll(error) => write!(f, "can't start the dialer: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for DialError {}
+
+const WAKER: Token = Token(0);
+const FIRST_SOCKET: Token = Token(1);
+/// One socket and one waker.
+const MAX_EVENTS: usize = 8;
+/// Bytes read before the program gets its messages, which bounds the memory that they hold.
+const READ_BYTES: usize = 16 << 10;
+
+impl Dialer {
+    /// A dialer that makes its first attempt in the first [`Dialer::poll`].
+    pub fn new(url: DialUrl, options: ClientOptions) -> Result<Self, DialError> {
+        let poll = Poll::new().map_err(DialError::Poll)?;
+        let waker = Waker::new(poll.registry(), WAKER).map_err(DialError::Poll)?;
+        let registry = poll.registry().try_clone().map_err(DialError::Poll)?;
+        let handle = DialerHandle::new(Room::new(url.wire, &options), waker);
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(MAX_EVENTS),
+            client: Client::new(url.wire, options, random_seed(), Time::ZERO).map_err(DialError::Setting)?,
+            link: Link::new(url, registry, FIRST_SOCKET),
+            handle,
+            origin: now(),
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            wants_return: false,
+        })
+    }
+
+    /// Waits for the next event, at most `timeout`; `None` waits for ever.
+    ///
+    /// Gives `None` when the time is over, when [`DialerHandle::wake`] was called, and at once when the client has
+    /// ended. An error is one of the poll itself, and no further call will do better; those of the socket are the
+    /// client's, which comes back.
+    pub fn poll(&mut self, timeout: Option<Duration>) -> io::Result<Option<Event>> {
+        let deadline = timeout.map(|timeout| self.now() + timeout);
+        let mut is_over = false;
+        loop {
+            self.work();
+            let event = self.client.poll_event();
+            let wants_return = std::mem::take(&mut self.wants_return);
+            if event.is_some() || wants_return || is_over || self.client.is_ended() {
+                // An early return that meets an event is kept for the next call.
+                self.wants_return = wants_return && event.is_some();
+                return Ok(event);
+            }
+            is_over = deadline.is_some_and(|deadline| deadline <= self.now());
+            self.wait(deadline)?;
+        }
+    }
+
+    /// Sends a message: now, or when the connection stands again. As [`DialerHandle::send`].
+    pub fn send(&self, message: Vec<u8>) -> Result<(), crate::client::SendError> {
+        self.handle.send(message)
+    }
+
+    /// Reaches this dialer from other threads.
+    pub fn handle(&self) -> DialerHandle {
+        self.handle.clone()
+    }
+
+    /// Whether the connection stands.
+    pub fn is_connected(&self) -> bool {
+        self.client.is_connected()
+    }
+
+    /// Whether it was stopped or gave up: it will not connect again.
+    pub fn is_ended(&self) -> bool {
+        self.client.is_ended()
+    }
+
+    /// Messages that have not wholly been handed to a socket.
+    pub fn waiting_messages(&self) -> usize {
+        self.handle.waiting_messages()
+    }
+}
