@@ -107,7 +107,7 @@ impl Settings {
     fn validate_times(&self) -> Result<(), SettingError> {
         let (interval, timeout) = (self.heartbeat_interval, self.heartbeat_timeout);
         check(
-            !self.has_heartbeat() || timeout >= interval * 2,
+            !self.has_heartbeat() || timeout >= interval.saturating_mul(2),
             "heartbeat_timeout",
             &format_args!("{timeout:?}"),
             || format!("make it at least twice heartbeat_interval ({interval:?}), or leave one of the two out"),

@@ -11,7 +11,7 @@ use super::slots::Slots;
 use super::timers::Timers;
 use crate::buffer::{Pool, WriteQueue};
 use crate::config::Settings;
-use crate::connection::{CloseReason, Connection, LocalReason, Phase};
+use crate::connection::{CloseReason, Connection, LocalReason, PeerReason, Phase};
 use crate::stats::{Counters, Held};
 use crate::timer::{Jitter, Time, Wheel};
 use crate::wire::Prepared;
@@ -69,6 +69,8 @@ pub(super) struct Core {
     /// Connections whose socket can go.
     pub(super) gone: Vec<ConnId>,
     queued: usize,
+    /// Boxed, because that is how a connection holds its queue: lending one moves a pointer.
+    #[allow(clippy::vec_box)]
     spare_queues: Vec<Box<WriteQueue>>,
 }
 
@@ -320,15 +322,14 @@ impl Core {
 
     /// Ends that an operator may have to act on are told at info, at most one line a second for each reason.
     fn log_close(&mut self, id: ConnId, peer: Peer, reason: CloseReason, now: Time) {
+        let expected = matches!(
+            reason,
+            CloseReason::Peer(PeerReason::Closed) | CloseReason::Local(LocalReason::Normal | LocalReason::Draining)
+        );
         let text = self.ids.text(id);
-        log::debug!("connection {text} from {peer} closed: {reason}");
-        if matches!(reason, CloseReason::Peer(crate::connection::PeerReason::Closed))
-            || matches!(reason, CloseReason::Local(LocalReason::Normal | LocalReason::Draining))
-        {
-            return;
-        }
-        if let Some(skipped) = self.log_limit.pass(reason.index(), now) {
-            log::info!("connection {text} from {peer} closed: {reason}{}", more(skipped));
+        match self.log_limit.pass(reason.index(), now).filter(|_| !expected) {
+            Some(skipped) => log::info!("connection {text} from {peer} closed: {reason}{}", more(skipped)),
+            None => log::debug!("connection {text} from {peer} closed: {reason}"),
         }
     }
 

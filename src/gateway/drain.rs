@@ -31,7 +31,8 @@ impl Drain {
             self.total
         } else {
             let share = passed.as_millis() * self.total as u128 / self.window.as_millis().max(1);
-            usize::try_from(share).unwrap_or(self.total)
+            // The first goes at once, so that a drain of few does not wait out its window.
+            usize::try_from(share).map_or(self.total, |share| (share + 1).min(self.total))
         };
         target.saturating_sub(self.told)
     }
@@ -62,7 +63,7 @@ mod tests {
     #[test]
     fn closes_are_spread_over_the_window() {
         let mut drain = Drain::new(100, Duration::from_secs(10), Time::ZERO);
-        for (millis, expected) in [(0, 0), (1000, 10), (5000, 50), (9999, 99), (10_000, 100), (99_000, 100)] {
+        for (millis, expected) in [(0, 1), (1000, 11), (5000, 51), (9999, 100), (10_000, 100), (99_000, 100)] {
             while drain.due(Time::from_millis(millis)) > 0 {
                 drain.on_told();
             }

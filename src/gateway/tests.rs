@@ -395,7 +395,7 @@ fn a_drain_spreads_the_closes_and_ends() {
     bench.reactor.gateway_mut().begin_drain(Time::ZERO);
     for percent in [0, 25, 50, 75, 100] {
         let told = bench.reactor.gateway().handler().closed.len();
-        assert!(told.abs_diff(percent) <= 1, "{told} of {percent}");
+        assert!(told.abs_diff(percent) <= 2, "{told} of {percent}");
         bench.wait(Duration::from_millis(2_500));
     }
     bench.wait(Duration::from_secs(5));

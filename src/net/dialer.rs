@@ -9,11 +9,11 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-use crate::client::{Action, Client, ClientOptions, Event, Room};
+use crate::client::{Action, Client, ClientOptions, Event, Room, SendError};
 use crate::config::SettingError;
 use crate::timer::Time;
 use handle::Wish;
-use link::{Found, Link};
+use link::{FIRST_TOKEN, Found, Link};
 use mio::{Events, Poll, Token, Waker};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -79,8 +79,7 @@ impl fmt::Display for DialError {
 
 impl std::error::Error for DialError {}
 
-const WAKER: Token = Token(0);
-const FIRST_SOCKET: Token = Token(1);
+const WAKER: Token = Token(FIRST_TOKEN.0 - 1);
 /// One socket and one waker.
 const MAX_EVENTS: usize = 8;
 /// Bytes read before the program gets its messages, which bounds the memory that they hold.
@@ -97,7 +96,7 @@ impl Dialer {
             poll,
             events: Events::with_capacity(MAX_EVENTS),
             client: Client::new(url.wire, options, random_seed(), Time::ZERO).map_err(DialError::Setting)?,
-            link: Link::new(url, registry, FIRST_SOCKET),
+            link: Link::new(url, registry),
             handle,
             origin: now(),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
@@ -114,21 +113,20 @@ impl Dialer {
         let deadline = timeout.map(|timeout| self.now() + timeout);
         let mut is_over = false;
         loop {
-            self.work();
-            let event = self.client.poll_event();
-            let wants_return = std::mem::take(&mut self.wants_return);
-            if event.is_some() || wants_return || is_over || self.client.is_ended() {
-                // An early return that meets an event is kept for the next call.
-                self.wants_return = wants_return && event.is_some();
-                return Ok(event);
+            if let Some(event) = self.client.poll_event() {
+                return Ok(Some(event));
+            }
+            if is_over || self.client.is_ended() || std::mem::take(&mut self.wants_return) {
+                return Ok(None);
             }
             is_over = deadline.is_some_and(|deadline| deadline <= self.now());
             self.wait(deadline)?;
+            self.work();
         }
     }
 
     /// Sends a message: now, or when the connection stands again. As [`DialerHandle::send`].
-    pub fn send(&self, message: Vec<u8>) -> Result<(), crate::client::SendError> {
+    pub fn send(&self, message: Vec<u8>) -> Result<(), SendError> {
         self.handle.send(message)
     }
 
@@ -151,4 +149,97 @@ impl Dialer {
     pub fn waiting_messages(&self) -> usize {
         self.handle.waiting_messages()
     }
+
+    fn wait(&mut self, deadline: Option<Time>) -> io::Result<()> {
+        let now = self.now();
+        let due = [self.client.poll_timeout(), deadline].into_iter().flatten().min();
+        let timeout = if self.link.has_input() { Some(Duration::ZERO) } else { due.map(|at| at.saturating_since(now)) };
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.events.clear(),
+            result => result?,
+        }
+        for event in &self.events {
+            self.link.on_event(event);
+        }
+        Ok(())
+    }
+
+    /// What has come is looked at before the time: an answer that waits is no silence.
+    fn work(&mut self) {
+        let now = self.now();
+        self.take_orders();
+        self.look(now);
+        self.client.handle_timeout(now);
+        self.act();
+        let Self { client, link, .. } = self;
+        client.poll_transmit(now, |slices| link.write(slices));
+        self.act();
+        self.handle.update(&self.client);
+    }
+
+    fn take_orders(&mut self) {
+        let (messages, wish) = self.handle.take();
+        for message in messages {
+            // Only an end that the handles have not been told of yet can be in its way.
+            if let Err(error) = self.client.send(message) {
+                log::debug!("{error}");
+            }
+        }
+        match wish {
+            Wish::Nothing => {}
+            Wish::Return => self.wants_return = true,
+            Wish::Stop => self.client.stop(),
+        }
+    }
+
+    fn look(&mut self, now: Time) {
+        match self.link.look(&mut self.buffer) {
+            Found::Nothing => {}
+            Found::Connected => self.client.handle_connected(now),
+            Found::ConnectFailed(kind) => self.client.handle_connect_failed(kind, now),
+            Found::Bytes(count) => self.client.handle_bytes(&self.buffer[..count], now),
+            Found::End => self.client.handle_closed(now),
+            Found::Failed(kind) => self.client.handle_error(kind, now),
+        }
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.client.poll_action() {
+            match action {
+                Action::CloseSocket => self.link.close(),
+                Action::Connect => {
+                    if let Err(kind) = self.link.connect() {
+                        // A name may have been looked up for long: the wait that is announced begins now.
+                        self.client.handle_connect_failed(kind, self.now());
+                    }
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time::from_millis(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl Drop for Dialer {
+    fn drop(&mut self) {
+        self.handle.end();
+    }
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialer").field("client", &self.client).field("link", &self.link).finish()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "net is where the clock is read")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// The standard library seeds its hash maps from the system's randomness; one of its keys serves here.
+fn random_seed() -> u64 {
+    RandomState::new().hash_one(0u8)
 }

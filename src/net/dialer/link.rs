@@ -7,6 +7,9 @@ use mio::{Registry, Token};
 use std::io::{self, ErrorKind, IoSlice};
 use std::vec;
 
+/// This token and all above it are for the link's sockets.
+pub(super) const FIRST_TOKEN: Token = Token(1);
+
 /// At most one socket at any time, registered once, edge-triggered.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -14,7 +17,6 @@ pub(super) struct Link {
     registry: Registry,
     /// Grows with each socket, so that an event of one that is closed is nothing to the next.
     token: Token,
-    first_token: usize,
     attempts: usize,
     state: State,
 }
@@ -58,9 +60,8 @@ pub(super) enum Found {
 }
 
 impl Link {
-    /// `token` and all above it are for this link's sockets.
-    pub(super) fn new(url: DialUrl, registry: Registry, token: Token) -> Self {
-        Self { url, registry, token, first_token: token.0, attempts: 0, state: State::Closed }
+    pub(super) fn new(url: DialUrl, registry: Registry) -> Self {
+        Self { url, registry, token: FIRST_TOKEN, attempts: 0, state: State::Closed }
     }
 
     /// Begins an attempt: each address of the host in turn, from another one each time, so that one that swallows every
@@ -91,12 +92,11 @@ impl Link {
             return;
         }
         if let State::Connected { input, .. } = &mut self.state {
-            let is_last = event.is_read_closed() || event.is_error() || *input == Input::Last;
-            *input = match is_last {
-                true => Input::Last,
-                false if event.is_readable() => Input::Some,
-                false => *input,
-            };
+            if event.is_read_closed() || event.is_error() {
+                *input = Input::Last;
+            } else if event.is_readable() && *input == Input::None {
+                *input = Input::Some;
+            }
         }
     }
 
@@ -152,7 +152,7 @@ impl Link {
     fn connect_to_next(&mut self, mut others: Addresses, before: ErrorKind) -> Result<(), ErrorKind> {
         let mut failed = before;
         while let Some(address) = others.next() {
-            self.token.0 = self.token.0.wrapping_add(1).max(self.first_token);
+            self.token = Token(self.token.0.wrapping_add(1).max(FIRST_TOKEN.0));
             match Socket::open(&address, &self.registry, self.token) {
                 Ok(socket) => {
                     self.state = State::Connecting { socket, others };

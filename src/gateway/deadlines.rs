@@ -1,0 +1,105 @@
+//! The gateway's clockwork: deadlines of connections and handlers, the drain, memory left behind.
+
+use super::core::Core;
+use super::handler::Handler;
+use super::id::ConnId;
+use super::machine::Gateway;
+use crate::connection::{CloseReason, Due, LocalReason};
+use crate::timer::{Polled, Time};
+use std::time::Duration;
+
+/// Deadlines served in one turn; a million due at once must not starve the sockets.
+const MAX_DEADLINES: usize = 4096;
+/// How often memory left behind by a burst is looked for.
+const TRIM_EVERY: Duration = Duration::from_secs(1);
+
+impl<H: Handler> Gateway<H> {
+    /// Serves due deadlines, at most a few thousand a call. Early or repeated calls do nothing.
+    pub fn handle_timeouts(&mut self, now: Time) {
+        for _ in 0..MAX_DEADLINES {
+            match self.core.wheel.poll(now) {
+                Polled::Due(slot) => self.handle_deadline(slot, now),
+                Polled::Working => {}
+                Polled::Idle => break,
+            }
+        }
+        for _ in 0..MAX_DEADLINES {
+            match self.core.timers.poll(now) {
+                Ok(Some(token)) => self.call(None, now, |handler, cx| handler.on_timer(cx, token)),
+                Ok(None) => break,
+                Err(_) => {}
+            }
+        }
+        self.advance_drain(now);
+        self.advance_trim(now);
+        self.deliver_ended(now);
+    }
+
+    /// When [`Gateway::handle_timeouts`] is wanted next.
+    pub fn poll_timeout(&self, now: Time) -> Option<Time> {
+        let drain = self.core.drain.as_ref().and_then(|drain| drain.next_deadline(now));
+        [self.core.wheel.next_deadline(), self.core.timers.next_deadline(), drain, self.trim_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The turn is over. Memory it has left behind is looked for later.
+    pub fn finish_turn(&mut self, now: Time) {
+        if self.trim_at.is_none() && self.core.has_slack() {
+            self.trim_at = Some(now + TRIM_EVERY);
+        }
+    }
+
+    fn handle_deadline(&mut self, slot: u32, now: Time) {
+        let Some(id) = self.core.slots.id_at(slot as usize) else {
+            return;
+        };
+        let core = &mut self.core;
+        let due =
+            core.slots.get_mut(id).map_or(Due::Nothing, |slot| slot.connection.handle_timeout(now, &core.settings));
+        match due {
+            Due::Nothing => {}
+            Due::Probe => core.probe(id, now),
+            Due::Close(reason) => core.close(id, reason, now),
+            Due::Drop => core.drop_connection(id),
+        }
+        core.rearm(id);
+    }
+
+    fn advance_drain(&mut self, now: Time) {
+        let Some(mut drain) = self.core.drain.take() else {
+            return;
+        };
+        let mut due = drain.due(now);
+        while due > 0 && drain.next_slot < self.core.slots.end() {
+            if let Some(id) = self.core.slots.id_at(drain.next_slot) {
+                self.core.close(id, CloseReason::Local(LocalReason::Draining), now);
+                drain.on_told();
+                due -= 1;
+            }
+            drain.next_slot += 1;
+        }
+        if drain.next_slot >= self.core.slots.end() {
+            drain.finish();
+        }
+        self.core.drain = Some(drain);
+    }
+
+    fn advance_trim(&mut self, now: Time) {
+        if self.trim_at.is_some_and(|at| at <= now) {
+            self.core.trim();
+            self.trim_at = self.core.has_slack().then(|| now + TRIM_EVERY);
+        }
+    }
+}
+
+impl Core {
+    fn probe(&mut self, id: ConnId, now: Time) {
+        if let Some(probe) = self.settings.heartbeat_probe.clone() {
+            self.counters.probes_sent += 1;
+            // It was open a moment ago, and a probe is far below any limit.
+            let _ = self.send(id, &probe, now);
+        }
+    }
+}

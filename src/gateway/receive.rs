@@ -1,0 +1,249 @@
+//! The gateway's inward side: who comes, what arrives, what a socket's readiness asks for.
+
+use super::admission::Peer;
+use super::core::{Core, Reading, Slot};
+use super::handler::Handler;
+use super::id::ConnId;
+use super::machine::{Gateway, guarded};
+use crate::config::Settings;
+use crate::connection::{
+    Bucket, CloseReason, Connection, Input, ListenWire, LocalReason, Payload, PeerReason, Phase, RateLimiter, Start,
+    Verdict,
+};
+use crate::timer::Time;
+use std::io;
+
+/// What a poll said of a socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// Bytes, or an end, or an error can be read.
+    pub readable: bool,
+    /// It takes bytes again.
+    pub writable: bool,
+    /// The peer has shut its side, or the socket has failed: what is behind the last byte must be read too.
+    pub closing: bool,
+}
+
+/// What an event asks the driver to do, in this order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Flush it.
+    pub flush: bool,
+    /// Read from it, once.
+    pub read: bool,
+}
+
+impl<H: Handler> Gateway<H> {
+    /// Admits a connection, or says which limit it met; then its socket is to be closed.
+    pub fn handle_accepted(&mut self, peer: Peer, listen_wire: ListenWire, now: Time) -> Result<ConnId, CloseReason> {
+        let core = &mut self.core;
+        let admitted = core.admission.admit(peer, core.slots.len(), now);
+        if let Err(reason) = admitted.map_err(CloseReason::Local) {
+            core.log_refusal(peer, reason, now);
+            return Err(reason);
+        }
+        core.counters.accepted += 1;
+        let connection = core.new_connection(listen_wire, now);
+        let opens = connection.wire().is_some();
+        let slot = Slot {
+            connection,
+            peer,
+            opened_at: now,
+            opened: false,
+            dirty: false,
+            reading: Reading::OnEvent,
+            reads_to_end: false,
+            peer_ended: false,
+        };
+        let id = core.slots.insert(slot);
+        core.rearm(id);
+        if opens {
+            self.open(id, now);
+            self.deliver_ended(now);
+        }
+        Ok(id)
+    }
+
+    /// Takes what a poll said of a connection. Reading is put off where it is listed already, or where its bytes are
+    /// not wanted: then a later flush says when they are.
+    #[inline]
+    pub fn begin_event(&mut self, id: ConnId, readiness: Readiness) -> Steps {
+        let Some(slot) = self.core.slots.get_mut(id) else {
+            return Steps::default();
+        };
+        slot.reads_to_end |= readiness.closing;
+        let flush = readiness.writable && slot.connection.queued_bytes() > 0;
+        let read = readiness.readable && slot.reading != Reading::Listed && slot.wants_bytes(&self.core.settings);
+        Steps { flush, read }
+    }
+
+    /// Takes a connection off the driver's list of unread ones; whether to read from it.
+    pub fn take_unread(&mut self, id: ConnId) -> bool {
+        let Some(slot) = self.core.slots.get_mut(id) else {
+            return false;
+        };
+        slot.reading = Reading::OnEvent;
+        slot.wants_bytes(&self.core.settings)
+    }
+
+    /// Puts a connection on the driver's list of unread ones; false where it is there already, or is held.
+    pub fn mark_unread(&mut self, id: ConnId) -> bool {
+        let Some(slot) = self.core.slots.get_mut(id).filter(|slot| slot.reading == Reading::OnEvent) else {
+            return false;
+        };
+        slot.reading = Reading::Listed;
+        true
+    }
+
+    /// A read found nothing: events tell of what comes.
+    pub fn on_emptied(&mut self, id: ConnId) {
+        if let Some(slot) = self.core.slots.get_mut(id) {
+            slot.reads_to_end = false;
+        }
+    }
+
+    /// Takes bytes a connection sent. A stale id is nothing. Flush it afterwards.
+    pub fn handle_bytes(&mut self, id: ConnId, bytes: &[u8], now: Time) {
+        let Some(slot) = self.core.slots.get_mut(id) else {
+            return;
+        };
+        self.core.counters.bytes_in += bytes.len() as u64;
+        let within_rate = slot.connection.on_received(bytes.len(), now);
+        if !within_rate {
+            self.core.close(id, CloseReason::Local(LocalReason::TooManyBytes), now);
+        }
+        self.begin_serving(id, now);
+        let mut rest = bytes;
+        while self.handle_input(id, &mut rest, now) {}
+        self.deliver_ended(now);
+    }
+
+    /// The peer closed its sending side.
+    pub fn handle_peer_closed(&mut self, id: ConnId, now: Time) {
+        if let Some(slot) = self.core.slots.get_mut(id) {
+            slot.peer_ended = true;
+            slot.reads_to_end = false;
+        }
+        self.core.close(id, CloseReason::Peer(PeerReason::Closed), now);
+        self.deliver_ended(now);
+        // What waits may still be wanted; with nothing left there is nobody to linger for.
+        if self.core.pending(id) == 0 {
+            self.core.drop_connection(id);
+        }
+    }
+
+    /// The system reported an error on a connection's socket.
+    pub fn handle_error(&mut self, id: ConnId, kind: io::ErrorKind, now: Time) {
+        self.core.close(id, CloseReason::from(kind), now);
+        self.core.drop_connection(id);
+        self.deliver_ended(now);
+    }
+
+    /// Takes one thing off the front of `rest`; false when there is nothing more to do.
+    fn handle_input(&mut self, id: ConnId, rest: &mut &[u8], now: Time) -> bool {
+        let Self { core, handler, .. } = self;
+        let Some(slot) = core.slots.get_mut(id) else {
+            return false;
+        };
+        match slot.connection.handle_bytes(rest, core.settings.max_message_bytes, &mut core.pool) {
+            Input::NeedMore => return false,
+            Input::Opened => {
+                self.open(id, now);
+                // A quiet peer is asked earlier than one whose wire is unknown.
+                self.core.rearm(id);
+                // First bytes that have been kept may hold a whole message.
+                return true;
+            }
+            Input::Message(Payload::InPlace(message)) => {
+                let verdict = slot.connection.on_message(message, now, core.settings.heartbeat_answers);
+                act_on_message(core, handler, id, message, verdict, now);
+            }
+            Input::Message(Payload::Reassembled(frame, payload)) => {
+                let message = &frame[payload];
+                let verdict = slot.connection.on_message(message, now, core.settings.heartbeat_answers);
+                act_on_message(core, handler, id, message, verdict, now);
+                core.pool.give(frame);
+            }
+            Input::Refused { reason, answer } => {
+                core.queue_answer(id, answer, now);
+                core.close(id, reason, now);
+            }
+        }
+        !rest.is_empty()
+    }
+
+    fn open(&mut self, id: ConnId, now: Time) {
+        if let Some(slot) = self.core.slots.get_mut(id) {
+            slot.opened = true;
+            self.call(Some(id), now, |handler, cx| handler.on_opened(cx, id));
+        }
+    }
+
+    /// From here to its flush, what `id` is sent is gathered. The one served before may not have been flushed.
+    fn begin_serving(&mut self, id: ConnId, now: Time) {
+        if let Some(before) = self.core.gather.owner().filter(|before| *before != id)
+            && let Some(gathered) = self.core.gather.take(before)
+        {
+            self.core.queue_rest(before, &gathered, now);
+            self.core.mark_dirty(before);
+            self.core.gather.put_back(gathered);
+        }
+        if self.core.gather.len_for(id) == 0 {
+            self.core.gather.begin(id);
+        }
+    }
+}
+
+impl Slot {
+    /// Whether its bytes are wanted now. If not, the flush that makes them wanted says so.
+    #[inline]
+    fn wants_bytes(&mut self, settings: &Settings) -> bool {
+        if self.connection.phase() == Phase::Closed || self.peer_ended {
+            return false;
+        }
+        let wanted = self.connection.wants_bytes(settings);
+        if !wanted {
+            self.reading = Reading::Held;
+        }
+        wanted
+    }
+}
+
+impl Core {
+    fn new_connection(&mut self, listen_wire: ListenWire, now: Time) -> Connection {
+        let settings = &self.settings;
+        let interval = settings.heartbeat_interval;
+        let rate = (settings.max_messages_per_second.is_some() || settings.max_bytes_per_second.is_some()).then(|| {
+            Box::new(RateLimiter {
+                messages: settings.max_messages_per_second.map(|rate| Bucket::new(rate, now)),
+                bytes: settings.max_bytes_per_second.map(|rate| Bucket::new(rate, now)),
+            })
+        });
+        let first_quiet = self.jitter.within(interval / 2, interval);
+        Connection::new(Start { listen_wire, now, first_quiet, rate, settings })
+    }
+}
+
+/// One message: answered where it is a heartbeat, given to the handler otherwise.
+#[inline]
+fn act_on_message<H: Handler>(
+    core: &mut Core,
+    handler: &mut H,
+    id: ConnId,
+    message: &[u8],
+    verdict: Verdict,
+    now: Time,
+) {
+    core.counters.messages_in += 1;
+    match verdict {
+        Verdict::Deliver => {
+            guarded(core, handler, Some(id), now, |handler, cx| handler.on_message(cx, id, message));
+        }
+        Verdict::Heartbeat(answer) => {
+            core.counters.heartbeats_answered += 1;
+            // The connection is open, and an answer is far below any limit.
+            let _ = core.send(id, answer, now);
+        }
+        Verdict::TooMany => core.close(id, CloseReason::Local(LocalReason::TooManyMessages), now),
+    }
+}

@@ -1,0 +1,156 @@
+//! The gateway's outward side: what waits is written, and what has ended is let go.
+
+use super::core::{Reading, Slot};
+use super::handler::Handler;
+use super::id::ConnId;
+use super::machine::Gateway;
+use crate::connection::{Flushed, Phase};
+use crate::timer::Time;
+use std::io::{self, IoSlice};
+
+/// What the driver has to do after a flush.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FlushOutcome {
+    /// Everything was sent and the end is decided: shut our side of the socket.
+    pub shut_down: bool,
+    /// Reading stopped for this peer's slowness and can go on: no event will tell.
+    pub resume_reading: bool,
+    /// A short read of this connection is no proof that nothing is left.
+    pub reads_to_end: bool,
+}
+
+impl<H: Handler> Gateway<H> {
+    /// The next connection with bytes to send.
+    pub fn poll_dirty(&mut self) -> Option<ConnId> {
+        let id = self.core.dirty.pop_front()?;
+        if let Some(slot) = self.core.slots.get_mut(id) {
+            slot.dirty = false;
+        }
+        Some(id)
+    }
+
+    /// Whether some connection is over its soft limit: flush all dirty ones before serving the next.
+    pub fn take_pressed(&mut self) -> bool {
+        std::mem::take(&mut self.core.pressed)
+    }
+
+    /// Sends what waits for a connection through `write`, which takes slices as a vectored write does.
+    pub fn flush(
+        &mut self,
+        id: ConnId,
+        now: Time,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> FlushOutcome {
+        let gathered = self.core.gather.finish(id);
+        let Some(slot) = self.core.slots.get_mut(id).filter(|slot| slot.connection.phase() != Phase::Closed) else {
+            return FlushOutcome::default();
+        };
+        if let Some(gathered) = gathered {
+            let written = write_gathered(&gathered, &mut write);
+            if matches!(written, Ok((sent, Flushed::All)) if sent == gathered.len()) && slot.is_at_ease() {
+                self.core.counters.bytes_out += gathered.len() as u64;
+                self.core.gather.put_back(gathered);
+                return FlushOutcome { reads_to_end: slot.reads_to_end, ..FlushOutcome::default() };
+            }
+            if let Ok((sent, _)) = written {
+                self.core.on_gathered_sent(id, &gathered, sent, now);
+            }
+            self.core.gather.put_back(gathered);
+            match written {
+                Ok((_, Flushed::All)) => {}
+                Ok((_, Flushed::Blocked)) => return self.after_flush(id, now),
+                Err(error) => return self.fail(id, &error, now),
+            }
+        }
+        match self.flush_queue(id, now, &mut write) {
+            Ok(()) => self.after_flush(id, now),
+            Err(error) => self.fail(id, &error, now),
+        }
+    }
+
+    /// Our side of the socket was shut after [`FlushOutcome::shut_down`].
+    pub fn handle_shut_down(&mut self, id: ConnId) {
+        if let Some(slot) = self.core.slots.get_mut(id) {
+            slot.connection.on_shut_down();
+        }
+    }
+
+    /// The next connection whose socket can go; its slot is free from here on.
+    pub fn poll_gone(&mut self) -> Option<ConnId> {
+        let id = self.core.gone.pop()?;
+        self.core.free(id);
+        Some(id)
+    }
+
+    fn fail(&mut self, id: ConnId, error: &io::Error, now: Time) -> FlushOutcome {
+        self.handle_error(id, error.kind(), now);
+        FlushOutcome::default()
+    }
+
+    fn flush_queue(
+        &mut self,
+        id: ConnId,
+        now: Time,
+        write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        let core = &mut self.core;
+        let Some(slot) = core.slots.get_mut(id).filter(|slot| slot.connection.queued_bytes() > 0) else {
+            return Ok(());
+        };
+        let before = slot.connection.queued_bytes();
+        let (sent, result) = slot.connection.flush(now, &mut core.pool, write);
+        core.on_sent(id, sent);
+        let soft = core.settings.write_queue_soft_bytes;
+        let heard_again = before > soft && before - sent <= soft;
+        if result? == Flushed::Blocked || heard_again {
+            core.rearm(id);
+        }
+        Ok(())
+    }
+
+    fn after_flush(&mut self, id: ConnId, now: Time) -> FlushOutcome {
+        let Some(slot) = self.core.slots.get_mut(id) else {
+            return FlushOutcome::default();
+        };
+        let resume_reading = slot.reading == Reading::Held && slot.connection.wants_bytes(&self.core.settings);
+        if resume_reading {
+            slot.reading = Reading::OnEvent;
+            slot.reads_to_end = true;
+            slot.connection.on_reading_resumed(now, &self.core.settings);
+        }
+        let over = slot.connection.queued_bytes() == 0 && matches!(slot.connection.phase(), Phase::Flushing { .. });
+        let shut_down = over && !slot.peer_ended;
+        let outcome = FlushOutcome { shut_down, resume_reading, reads_to_end: slot.reads_to_end };
+        if resume_reading {
+            self.core.rearm(id);
+        }
+        if over && !shut_down {
+            self.core.drop_connection(id);
+        }
+        outcome
+    }
+}
+
+impl Slot {
+    /// Open, with nothing queued and no reading held: a write that takes everything gathered changes nothing more.
+    #[inline]
+    fn is_at_ease(&self) -> bool {
+        self.connection.is_live() && self.connection.queued_bytes() == 0 && self.reading != Reading::Held
+    }
+}
+
+/// One write of what was gathered; what it refused is for the queue.
+#[inline]
+fn write_gathered(
+    gathered: &[u8],
+    write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+) -> io::Result<(usize, Flushed)> {
+    match write(&[IoSlice::new(gathered)]) {
+        Ok(sent) if sent == gathered.len() => Ok((sent, Flushed::All)),
+        Ok(sent) => Ok((sent, Flushed::Blocked)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok((0, Flushed::Blocked)),
+        // Queued, and tried again by the flush of the queue.
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok((0, Flushed::All)),
+        Err(error) => Err(error),
+    }
+}
