@@ -3,6 +3,7 @@
 //! A state machine over bytes and time. It knows no socket, no handler and no other connection.
 
 mod close;
+mod deadlines;
 mod heartbeat;
 mod input;
 mod machine;
@@ -11,7 +12,8 @@ mod rate;
 mod tests;
 
 pub use close::{CloseAdvice, CloseReason, LocalReason, PeerReason};
+pub use deadlines::Due;
 pub use heartbeat::{Answer, answer};
 pub use input::{Input, Payload};
-pub use machine::{Connection, Due, Flushed, ListenWire, Phase, Start, Verdict};
+pub use machine::{Connection, Flushed, ListenWire, Phase, Start, Verdict};
 pub use rate::{Bucket, RateLimiter};

@@ -15,8 +15,8 @@ mod id;
 mod log_limit;
 mod machine;
 mod pages;
-mod receive;
 mod reactor;
+mod receive;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -29,7 +29,7 @@ pub use handler::Handler;
 pub use id::{ConnId, ConnText};
 pub use machine::{Gateway, Seed};
 pub use pages::Pages;
-pub use receive::{Readiness, Steps};
 pub use reactor::{Reactor, Sockets};
+pub use receive::{Readiness, Steps};
 pub use timers::TimerId;
 pub use transmit::FlushOutcome;

@@ -1,0 +1,111 @@
+//! A connection's deadlines: what silence, a stall or an unfinished beginning leads to.
+
+use super::machine::{Connection, Phase};
+use super::{CloseReason, LocalReason, PeerReason};
+use crate::config::Settings;
+use crate::timer::Time;
+use std::time::Duration;
+
+/// What a deadline asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Nothing: it was early, or there was life meanwhile.
+    Nothing,
+    /// Ask the quiet peer for a sign of life.
+    Probe,
+    /// Close for this reason.
+    Close(CloseReason),
+    /// A close took too long: drop the socket.
+    Drop,
+}
+
+impl Connection {
+    /// When it next wants [`Connection::handle_timeout`]; may be moved on by what happens meanwhile, never earlier
+    /// but by bytes that begin to wait, an end that is decided, or reading that resumes.
+    pub fn poll_timeout(&self, settings: &Settings) -> Option<Time> {
+        let phase = match self.phase {
+            Phase::Closed => return None,
+            Phase::Lingering { give_up_at } => return Some(give_up_at),
+            Phase::Opening { give_up_at, .. } => self.wants_bytes(settings).then_some(give_up_at),
+            Phase::Detecting { give_up_at } | Phase::Flushing { give_up_at } => Some(give_up_at),
+            Phase::Open { .. } => None,
+        };
+        let silence = if self.is_live() { self.silence_deadline(settings) } else { None };
+        [phase, self.stall_deadline(settings), silence].into_iter().flatten().min()
+    }
+
+    /// Acts on a due deadline; early or repeated calls do nothing.
+    pub fn handle_timeout(&mut self, now: Time, settings: &Settings) -> Due {
+        if is_due(self.stall_deadline(settings), now) {
+            let stalled = Due::Close(CloseReason::Local(LocalReason::WriteTimeout));
+            return if self.is_live() { stalled } else { Due::Drop };
+        }
+        let late = Due::Close(CloseReason::Peer(PeerReason::HandshakeTimeout));
+        match self.phase {
+            Phase::Detecting { give_up_at } if give_up_at <= now => late,
+            Phase::Opening { wire, give_up_at } if give_up_at <= now && self.wants_bytes(settings) => {
+                if !self.tail.is_empty() {
+                    return late;
+                }
+                // Nothing has begun: a peer that only listens is judged by its heartbeats from here on.
+                self.phase = Phase::Open { wire };
+                self.handle_silence(now, settings)
+            }
+            Phase::Opening { .. } => self.handle_silence(now, settings),
+            Phase::Detecting { .. } | Phase::Open { .. } => self.handle_silence(now, settings),
+            Phase::Flushing { give_up_at } | Phase::Lingering { give_up_at } if give_up_at <= now => Due::Drop,
+            Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => Due::Nothing,
+        }
+    }
+
+    fn handle_silence(&mut self, now: Time, settings: &Settings) -> Due {
+        if is_due(self.heartbeat_deadline(settings), now) {
+            return Due::Close(CloseReason::Peer(PeerReason::HeartbeatTimeout));
+        }
+        if is_due(self.idle_deadline(settings), now) {
+            return Due::Close(CloseReason::Local(LocalReason::IdleTimeout));
+        }
+        if is_due(self.probe_deadline(settings), now) {
+            self.last_probe = Some(now);
+            return Due::Probe;
+        }
+        Due::Nothing
+    }
+
+    /// None of these counts while its bytes are not read: it could not show life, or finish what it began.
+    fn silence_deadline(&self, settings: &Settings) -> Option<Time> {
+        let deadlines =
+            [self.heartbeat_deadline(settings), self.idle_deadline(settings), self.probe_deadline(settings)];
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn heartbeat_deadline(&self, settings: &Settings) -> Option<Time> {
+        self.hears(settings).then(|| self.last_received + settings.heartbeat_timeout)
+    }
+
+    fn probe_deadline(&self, settings: &Settings) -> Option<Time> {
+        if !self.hears(settings) || settings.heartbeat_probe.is_none() || self.wire().is_none() {
+            return None;
+        }
+        Some(match self.last_probe {
+            None => self.last_received + Duration::from_millis(u64::from(self.first_quiet_millis)),
+            Some(asked) => self.last_received.max(asked) + settings.heartbeat_interval,
+        })
+    }
+
+    fn hears(&self, settings: &Settings) -> bool {
+        settings.has_heartbeat() && self.wants_bytes(settings)
+    }
+
+    fn idle_deadline(&self, settings: &Settings) -> Option<Time> {
+        settings.idle_timeout.filter(|_| self.wants_bytes(settings)).map(|timeout| self.last_message + timeout)
+    }
+
+    fn stall_deadline(&self, settings: &Settings) -> Option<Time> {
+        (self.queued_bytes() > 0).then(|| self.progress_at + settings.write_timeout)
+    }
+}
+
+fn is_due(deadline: Option<Time>, now: Time) -> bool {
+    deadline.is_some_and(|at| at <= now)
+}
