@@ -2,15 +2,14 @@
 //!
 //! The keyboard has a thread of its own and reaches the dialer by its handle; all else is the dialer's events, shown.
 
-use std::io::{self, BufRead, Write};
-use std::thread;
-use std::time::{Duration, SystemTime};
-
 use super::{Failure, values};
 use crate::client::{ClientOptions, Event, Refusal, SendError, Wait};
 use crate::config::Settings;
 use crate::connection::CloseReason;
 use crate::net::{DialError, DialUrl, Dialer, DialerHandle};
+use std::io::{self, BufRead, Read, Write};
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 /// What `connect` takes.
 #[derive(clap::Args, Debug, Default)]
@@ -203,7 +202,7 @@ fn send_lines(mut input: impl BufRead, handle: &DialerHandle, max_line: usize) {
 fn next_line(input: &mut impl BufRead, max_line: usize) -> Option<Vec<u8>> {
     let (mut line, most) = (Vec::new(), max_line + b"\r\n".len());
     // Input that can't be read has ended.
-    if input.take(most as u64).read_until(b'\n', &mut line).ok()? == 0 {
+    if input.by_ref().take(most as u64).read_until(b'\n', &mut line).ok()? == 0 {
         return None;
     }
     if line.pop_if(|last| *last == b'\n').is_some() {
@@ -258,10 +257,7 @@ mod tests {
     #[test]
     fn each_event_is_told_in_a_line() {
         let away = Some(Duration::from_millis(3_240));
-        check(
-            Event::Connected { attempt: 1, resumed_after: None },
-            "connected to line://127.0.0.1:8000 (attempt 1)",
-        );
+        check(Event::Connected { attempt: 1, resumed_after: None }, "connected to line://127.0.0.1:8000 (attempt 1)");
         check(
             Event::Connected { attempt: 3, resumed_after: away },
             "connected to line://127.0.0.1:8000 (attempt 3, after 3.2 s away)",
@@ -312,7 +308,10 @@ mod tests {
         check(Arguments { heartbeat_interval: seconds(2), ..Arguments::default() }, [2, 5, 1, 30]);
         check(Arguments { heartbeat_timeout: seconds(50), ..Arguments::default() }, [20, 50, 1, 30]);
         check(Arguments { backoff_min: seconds(60), ..Arguments::default() }, [10, 25, 60, 60]);
-        check(Arguments { heartbeat_interval: seconds(0), backoff_max: seconds(5), ..Arguments::default() }, [0, 0, 1, 5]);
+        check(
+            Arguments { heartbeat_interval: seconds(0), backoff_max: seconds(5), ..Arguments::default() },
+            [0, 0, 1, 5],
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 mod check;
 mod configuration;
+mod connect;
 mod logger;
 mod machine;
 mod nearest;
@@ -32,6 +33,8 @@ struct Arguments {
 enum Command {
     /// Accept connections and serve them, until SIGTERM or SIGINT
     Serve(sources::Flags),
+    /// Talk to a server by hand: typed lines are sent, arrivals, losses and attempts are shown
+    Connect(connect::Arguments),
     /// Read a configuration as serve would, say what is wrong with it and where, and what of this machine runs out first
     Check(sources::Flags),
 }
@@ -40,6 +43,7 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
             Self::Serve(flags) => serve::run(flags),
+            Self::Connect(arguments) => connect::run(&arguments),
             Self::Check(flags) => check::run(flags),
         }
     }

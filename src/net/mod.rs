@@ -1,5 +1,6 @@
 //! The operating system: sockets, the poll, the clock, signals, threads. Nothing below names any of them.
 
+mod dialer;
 mod event_loop;
 mod handle;
 mod listen_url;
@@ -8,6 +9,7 @@ mod listener;
 mod signals;
 mod sockets;
 
+pub use dialer::{DialError, DialUrl, DialUrlError, Dialer, DialerHandle};
 pub use event_loop::{EventLoop, StartError, Turn};
 pub use handle::{Handle, HandleError};
 pub use listen_url::{ListenUrl, ListenUrlError};
