@@ -7,7 +7,9 @@ use super::listener::{ListenOptions, Listener};
 use super::signals::EndSignals;
 use super::sockets::MioSockets;
 use crate::config::{SettingError, Settings};
+use crate::connection::CloseReason;
 use crate::gateway::{ConnId, Gateway, Handler, Reactor, Readiness, Seed};
+use crate::stats::Counters;
 use crate::timer::Time;
 use crate::wire::Prepared;
 use mio::event::Event;
@@ -155,6 +157,7 @@ impl<H: Handler> EventLoop<H> {
         self.reactor.end_turn(now);
         if self.stopped || self.reactor.gateway().is_drained() {
             self.handle.end();
+            log::info!("ended: {}", summary(self.gateway().counters()));
             return Ok(Turn::Ended);
         }
         Ok(Turn::GoOn)
@@ -263,6 +266,18 @@ fn handle_event<H: Handler>(reactor: &mut Reactor<H, MioSockets>, event: &Event,
     } else if token >= FIRST_LISTENER {
         reactor.on_acceptable(token - FIRST_LISTENER);
     }
+}
+
+/// What was counted, in a line.
+fn summary(counters: &Counters) -> String {
+    let Counters { accepted, refused, messages_in, messages_out, bytes_in, bytes_out, handler_panics, .. } = counters;
+    let closed = CloseReason::all().map(|reason| (reason.name(), counters.closed[reason.index()]));
+    let closed: Vec<String> = closed.filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect();
+    format!(
+        "{accepted} connections accepted, {refused} refused; closed: {}; {messages_in} messages in, {messages_out} out; \
+         {bytes_in} bytes in, {bytes_out} out; {handler_panics} handler panics",
+        if closed.is_empty() { "none".to_owned() } else { closed.join(", ") }
+    )
 }
 
 /// Milliseconds since the loop was made.
