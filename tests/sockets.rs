@@ -275,3 +275,41 @@ fn a_thousand_lines_sent_byte_by_byte_come_back_whole() {
     }
     assert_eq!(reading.unwrap().join().unwrap(), text);
 }
+
+#[derive(Default)]
+struct Touchy {
+    closed: Vec<CloseReason>,
+}
+
+impl Handler for Touchy {
+    fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: &[u8]) {
+        assert_ne!(message, b"500", "as asked");
+        cx.send(id, message).unwrap();
+    }
+
+    fn on_closed(&mut self, _: &mut Context<'_>, _: ConnId, reason: CloseReason) {
+        self.closed.push(reason);
+    }
+}
+
+#[test]
+fn a_panic_for_one_in_a_thousand_is_noticed_by_no_other() {
+    let server = Server::start(Touchy::default, &["line://127.0.0.1:0"], |_| ());
+    // Two hundred at a time, for machines that grant a process no more than 1,024 descriptors.
+    for first in (0..1000).step_by(200) {
+        let mut streams: Vec<(usize, TcpStream)> = (first..first + 200).map(|n| (n, server.connect(0))).collect();
+        for (number, stream) in &mut streams {
+            writeln!(stream, "{number}").unwrap();
+        }
+        for (number, stream) in &mut streams {
+            match number {
+                500 => assert_ended(stream),
+                _ => check(stream, b"still here\n", format!("{number}\nstill here\n").as_bytes()),
+            }
+        }
+    }
+    let panics = server.ask(|_, cx| cx.counters().handler_panics);
+    let closed = server.ask(|handler, _| handler.closed.clone());
+    let panicked = CloseReason::Local(LocalReason::HandlerPanicked);
+    assert_eq!((panics, closed.iter().filter(|reason| **reason == panicked).count()), (1, 1));
+}

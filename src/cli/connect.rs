@@ -331,7 +331,10 @@ mod tests {
         let end = thread::scope(|scope| {
             scope.spawn(|| serve(listener));
             scope.spawn(move || send_lines(typed, &handle, 64 << 10));
-            converse(&mut dialer, &url, &mut screen).unwrap()
+            let end = converse(&mut dialer, &url, &mut screen).unwrap();
+            // The server goes on for as long as the connection stands.
+            drop(dialer);
+            end
         });
         let shown = String::from_utf8(screen).unwrap();
         let lines = shown.lines().filter_map(|line| line.split_once(' ')).map(|(_, rest)| rest);

@@ -44,7 +44,9 @@ impl Timers {
             Polled::Working => Err(Unsorted),
             Polled::Due(key) => {
                 let (_, token) = self.set.remove(key as usize);
-                self.set.shrink_to_fit();
+                if self.set.is_empty() {
+                    self.set.shrink_to_fit();
+                }
                 Ok(Some(token))
             }
         }
