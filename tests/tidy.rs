@@ -1,6 +1,8 @@
 //! The rules of the house that the compiler does not check: who may use whom, how large a file may be, what the docs
 //! must name.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -322,20 +322,16 @@ mod tests {
     }
 
     /// What is shown, without times, when `typed` is sent to a server that does `serve` on one connection.
-    fn conversation(typed: &'static [u8], max_tries: u32, serve: impl FnOnce(TcpListener) + Send) -> (String, End) {
+    #[expect(clippy::disallowed_methods, reason = "the other side, and the keyboard")]
+    fn conversation(typed: &'static [u8], serve: impl FnOnce(TcpListener) + Send + 'static) -> (String, End) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url: DialUrl = listener.local_addr().unwrap().to_string().parse().unwrap();
-        let options = ClientOptions { max_tries: Some(max_tries), ..ClientOptions::default() };
+        let options = ClientOptions { max_tries: Some(1), ..ClientOptions::default() };
         let mut dialer = Dialer::new(url.clone(), options).unwrap();
         let (handle, mut screen) = (dialer.handle(), Vec::new());
-        let end = thread::scope(|scope| {
-            scope.spawn(|| serve(listener));
-            scope.spawn(move || send_lines(typed, &handle, 64 << 10));
-            let end = converse(&mut dialer, &url, &mut screen).unwrap();
-            // The server goes on for as long as the connection stands.
-            drop(dialer);
-            end
-        });
+        thread::spawn(|| serve(listener));
+        thread::spawn(move || send_lines(typed, &handle, 64 << 10));
+        let end = converse(&mut dialer, &url, &mut screen).unwrap();
         let shown = String::from_utf8(screen).unwrap();
         let lines = shown.lines().filter_map(|line| line.split_once(' ')).map(|(_, rest)| rest);
         (lines.filter(|line| !line.starts_with("kept")).collect::<Vec<_>>().join("\n"), end)
@@ -343,7 +339,7 @@ mod tests {
 
     #[test]
     fn what_is_typed_is_sent_and_answers_are_waited_for() {
-        let (shown, end) = conversation(b"one\ntwo\n", 1, |listener| {
+        let (shown, end) = conversation(b"one\ntwo\n", |listener| {
             let stream = listener.accept().unwrap().0;
             let mut writer = stream.try_clone().unwrap();
             for line in io::BufReader::new(stream).lines() {
@@ -357,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_client_that_gave_up_says_so() {
-        let (shown, end) = conversation(b"one\n", 1, |listener| drop(listener.accept()));
+        let (shown, end) = conversation(b"one\n", |listener| drop(listener.accept()));
         assert!(matches!(end, End::GaveUp(_)), "{end:?}");
         assert!(shown.lines().last().is_some_and(|line| line.starts_with("gave up: ")), "{shown}");
     }

@@ -20,7 +20,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-pub use dial_url::{DialUrl, DialUrlError};
+pub use dial_url::DialUrl;
 pub use handle::DialerHandle;
 
 /// A connection to one server that comes back by itself, for a plain program:

@@ -1,13 +1,13 @@
 //! Where to listen and for which wire, as people write it.
 
+use super::place::{Place, UrlError};
 use crate::connection::ListenWire;
 use crate::wire::Wire;
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 /// A place to listen: `auto://127.0.0.1:8000`, `tcp://`, `line://`, `raw://` or `unix:///run/gateway.sock`. Without a
-/// scheme it is `auto`.
+/// scheme it is `auto`. Port 0 takes a free one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenUrl {
     /// How messages of its connections are framed.
@@ -15,28 +15,6 @@ pub struct ListenUrl {
     /// Where it is.
     pub(super) place: Place,
 }
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Host and port; port 0 takes a free one.
-    Tcp(String),
-    Unix(PathBuf),
-}
-
-/// What is wrong with a listening address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenUrlError {
-    url: String,
-    mend: &'static str,
-}
-
-impl fmt::Display for ListenUrlError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is no address to listen on: {}", self.url, self.mend)
-    }
-}
-
-impl std::error::Error for ListenUrlError {}
 
 impl ListenUrl {
     pub(super) fn tcp(wire: ListenWire, address: impl fmt::Display) -> Self {
@@ -53,32 +31,19 @@ impl ListenUrl {
 }
 
 impl FromStr for ListenUrl {
-    type Err = ListenUrlError;
+    type Err = UrlError;
 
-    fn from_str(url: &str) -> Result<Self, ListenUrlError> {
-        let wrong = |mend| ListenUrlError { url: url.to_owned(), mend };
+    fn from_str(url: &str) -> Result<Self, UrlError> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("auto", url));
         let wire = match scheme {
             "auto" | "unix" => ListenWire::Auto,
             "tcp" => ListenWire::Fixed(Wire::Length),
             "line" => ListenWire::Fixed(Wire::Line),
             "raw" => ListenWire::Fixed(Wire::Raw),
-            _ => return Err(wrong("begin with auto://, tcp://, line://, raw:// or unix://")),
+            _ => return Err(UrlError::new(url, "begin with auto://, tcp://, line://, raw:// or unix://")),
         };
-        if scheme == "unix" {
-            return match rest {
-                "" => Err(wrong("name a path, as in unix:///run/gateway.sock")),
-                path => Ok(Self { wire, place: Place::Unix(path.into()) }),
-            };
-        }
-        let (host, port) = rest.rsplit_once(':').ok_or_else(|| wrong("add a port, as in 127.0.0.1:8000"))?;
-        port.parse::<u16>().map_err(|_| wrong("the port is a number from 0 to 65535"))?;
-        let bare_v6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
-        match host {
-            "" => Err(wrong("name a host; 0.0.0.0 is every IPv4 address of this machine, [::] every address")),
-            _ if bare_v6 => Err(wrong("put an IPv6 address in brackets, as in [::1]:8000")),
-            _ => Ok(Self::tcp(wire, rest)),
-        }
+        let place = Place::parse(scheme, rest).map_err(|mend| UrlError::new(url, mend))?;
+        Ok(Self { wire, place })
     }
 }
 
@@ -90,10 +55,7 @@ impl fmt::Display for ListenUrl {
             ListenWire::Fixed(Wire::Line) => "line",
             ListenWire::Fixed(Wire::Raw) => "raw",
         };
-        match &self.place {
-            Place::Tcp(address) => write!(f, "{scheme}://{address}"),
-            Place::Unix(path) => write!(f, "unix://{}", path.display()),
-        }
+        self.place.write(scheme, f)
     }
 }
 

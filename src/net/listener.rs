@@ -1,6 +1,7 @@
 //! Listening sockets: made once with everything their connections inherit.
 
-use super::listen_url::{ListenUrl, Place};
+use super::listen_url::ListenUrl;
+use super::place::Place;
 use super::sockets::Socket;
 use crate::gateway::Peer;
 use mio::event::Source;

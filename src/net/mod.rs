@@ -5,12 +5,14 @@ mod event_loop;
 mod handle;
 mod listen_url;
 mod listener;
+mod place;
 #[cfg(feature = "signals")]
 mod signals;
 mod sockets;
 
-pub use dialer::{DialError, DialUrl, DialUrlError, Dialer, DialerHandle};
+pub use dialer::{DialError, DialUrl, Dialer, DialerHandle};
 pub use event_loop::{EventLoop, StartError, Turn};
 pub use handle::{Handle, HandleError};
-pub use listen_url::{ListenUrl, ListenUrlError};
+pub use listen_url::ListenUrl;
 pub use listener::ListenOptions;
+pub use place::UrlError;

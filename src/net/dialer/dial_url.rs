@@ -1,13 +1,14 @@
 //! What to dial and over which wire, as people write it.
 
+use crate::net::place::{Place, UrlError};
 use crate::wire::Wire;
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 /// A server to dial: `tcp://host:port` (length prefix), `line://host:port`, `raw://host:port` or `unix:///path` (line).
 ///
-/// Without a scheme it is `line`, and so is `auto://`, which a gateway prints for a listener that takes any wire.
+/// Without a scheme it is `line`, and so is `auto://`, which a gateway prints for a listener that takes any wire. A
+/// host's name is resolved anew for each attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DialUrl {
     /// How messages are framed.
@@ -16,60 +17,23 @@ pub struct DialUrl {
     pub(super) place: Place,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Host and port; a host's name is resolved anew for each attempt.
-    Tcp(String),
-    Unix(PathBuf),
-}
-
-/// What is wrong with an address to dial.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DialUrlError {
-    url: String,
-    mend: &'static str,
-}
-
-impl fmt::Display for DialUrlError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is no address to dial: {}", self.url, self.mend)
-    }
-}
-
-impl std::error::Error for DialUrlError {}
-
 impl FromStr for DialUrl {
-    type Err = DialUrlError;
+    type Err = UrlError;
 
-    fn from_str(url: &str) -> Result<Self, DialUrlError> {
+    fn from_str(url: &str) -> Result<Self, UrlError> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("line", url));
-        parse(scheme, rest).map_err(|mend| DialUrlError { url: url.to_owned(), mend })
-    }
-}
-
-fn parse(scheme: &str, rest: &str) -> Result<DialUrl, &'static str> {
-    let wire = match scheme {
-        "tcp" => Wire::Length,
-        "line" | "auto" | "unix" => Wire::Line,
-        "raw" => Wire::Raw,
-        _ => return Err("begin with tcp://, line://, raw:// or unix://"),
-    };
-    let place = match (scheme, rest) {
-        ("unix", "") => return Err("name a path, as in unix:///run/gateway.sock"),
-        ("unix", path) => Place::Unix(path.into()),
-        _ => Place::Tcp(host_and_port(rest)?),
-    };
-    Ok(DialUrl { wire, place })
-}
-
-fn host_and_port(address: &str) -> Result<String, &'static str> {
-    let (host, port) = address.rsplit_once(':').ok_or("add a port, as in 127.0.0.1:8000")?;
-    let is_bare_v6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
-    match (host, port.parse::<u16>()) {
-        ("", _) => Err("name a host, as in 127.0.0.1:8000"),
-        _ if is_bare_v6 => Err("put an IPv6 address in brackets, as in [::1]:8000"),
-        (_, Err(_) | Ok(0)) => Err("the port is a number from 1 to 65535"),
-        (_, Ok(_)) => Ok(address.to_owned()),
+        let wire = match scheme {
+            "tcp" => Wire::Length,
+            "line" | "auto" | "unix" => Wire::Line,
+            "raw" => Wire::Raw,
+            _ => return Err(UrlError::new(url, "begin with tcp://, line://, raw:// or unix://")),
+        };
+        match Place::parse(scheme, rest).map_err(|mend| UrlError::new(url, mend))? {
+            Place::Tcp(address) if address.ends_with(":0") => {
+                Err(UrlError::new(url, "nobody listens on port 0; the port is a number from 1 to 65535"))
+            }
+            place => Ok(Self { wire, place }),
+        }
     }
 }
 
@@ -80,10 +44,7 @@ impl fmt::Display for DialUrl {
             Wire::Line => "line",
             Wire::Raw => "raw",
         };
-        match &self.place {
-            Place::Tcp(address) => write!(f, "{scheme}://{address}"),
-            Place::Unix(path) => write!(f, "unix://{}", path.display()),
-        }
+        self.place.write(scheme, f)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A non-blocking socket on its way to a server, TCP or Unix.
 
-use super::dial_url::{DialUrl, Place};
+use super::dial_url::DialUrl;
+use crate::net::place::Place;
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};

@@ -1,4 +1,5 @@
-//! Dialers and servers on loopback, each server in a thread of its own.
+//! Dialers and servers on loopback, each server in a thread of its own that nobody waits for: where one would wait for
+//! ever, the test has failed already.
 
 use super::*;
 use crate::client::{Refusal, Wait};
@@ -6,7 +7,7 @@ use crate::connection::{CloseReason, PeerReason};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
 
 /// Longer than anything here takes, so that a test that would hang fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,6 +46,11 @@ fn next_but_failures(dialer: &mut Dialer) -> Event {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the other side")]
+fn aside(act: impl FnOnce() + Send + 'static) {
+    thread::spawn(act);
+}
+
 fn echo_lines(stream: TcpStream, count: usize) {
     let mut writer = stream.try_clone().unwrap();
     for line in BufReader::new(stream).lines().take(count) {
@@ -60,23 +66,17 @@ fn open_descriptors() -> usize {
 fn it_connects_talks_is_cut_comes_back_and_stops() {
     let listener = listen();
     let mut dialer = dial("line", &listener, quick());
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            for _ in 0..2 {
-                echo_lines(listener.accept().unwrap().0, 1);
-            }
-        });
-        dialer.send(b"one".to_vec()).unwrap();
-        assert_eq!(next(&mut dialer), Event::Kept { waiting: 1 });
-        assert_eq!(next(&mut dialer), Event::Connected { attempt: 1, resumed_after: None });
-        assert_eq!(next(&mut dialer), Event::Message(b"one".to_vec()));
-        assert!(matches!(next(&mut dialer), Event::Lost { reason: CloseReason::Peer(PeerReason::Closed), .. }));
-        assert!(matches!(next(&mut dialer), Event::Connected { attempt: 2, resumed_after: Some(_) }));
-        dialer.send(b"two".to_vec()).unwrap();
-        assert_eq!(next(&mut dialer), Event::Message(b"two".to_vec()));
-        dialer.handle().stop();
-        assert!(matches!(next_but_losses(&mut dialer), Event::Stopped));
-    });
+    aside(move || (0..2).for_each(|_| echo_lines(listener.accept().unwrap().0, 1)));
+    dialer.send(b"one".to_vec()).unwrap();
+    assert_eq!(next(&mut dialer), Event::Kept { waiting: 1 });
+    assert_eq!(next(&mut dialer), Event::Connected { attempt: 1, resumed_after: None });
+    assert_eq!(next(&mut dialer), Event::Message(b"one".to_vec()));
+    assert!(matches!(next(&mut dialer), Event::Lost { reason: CloseReason::Peer(PeerReason::Closed), .. }));
+    assert!(matches!(next(&mut dialer), Event::Connected { attempt: 2, resumed_after: Some(_) }));
+    dialer.send(b"two".to_vec()).unwrap();
+    assert_eq!(next(&mut dialer), Event::Message(b"two".to_vec()));
+    dialer.handle().stop();
+    assert_eq!(next_but_losses(&mut dialer), Event::Stopped);
     assert_eq!(dialer.poll(None).unwrap(), None);
     assert_eq!(dialer.send(b"three".to_vec()).unwrap_err().refusal, Refusal::Ended);
 }
@@ -92,25 +92,23 @@ fn next_but_losses(dialer: &mut Dialer) -> Event {
 }
 
 #[test]
-fn large_messages_go_both_ways_on_every_wire() {
-    for (scheme, count) in [("tcp", 4), ("line", 1)] {
+fn large_messages_go_both_ways() {
+    for (scheme, frame_bytes) in [("tcp", 4), ("line", 1)] {
         let listener = listen();
         let options = ClientOptions { max_message_bytes: 1 << 20, max_outbox_bytes: 2 << 20, ..quick() };
         let mut dialer = dial(scheme, &listener, options);
-        let message = vec![b'x'; 1 << 20];
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut stream = listener.accept().unwrap().0;
-                let mut frame = vec![0; (1 << 20) + count];
-                stream.read_exact(&mut frame).unwrap();
-                stream.write_all(&frame).unwrap();
-            });
-            dialer.send(message.clone()).unwrap();
-            assert_eq!(next(&mut dialer), Event::Kept { waiting: 1 });
-            assert!(matches!(next(&mut dialer), Event::Connected { .. }));
-            assert!(next(&mut dialer) == Event::Message(message.clone()), "{scheme}");
-            assert_eq!(dialer.waiting_messages(), 0);
+        aside(move || {
+            let mut stream = listener.accept().unwrap().0;
+            let mut frame = vec![0; (1 << 20) + frame_bytes];
+            stream.read_exact(&mut frame).unwrap();
+            stream.write_all(&frame).unwrap();
         });
+        let message = vec![b'x'; 1 << 20];
+        dialer.send(message.clone()).unwrap();
+        assert_eq!(next(&mut dialer), Event::Kept { waiting: 1 });
+        assert!(matches!(next(&mut dialer), Event::Connected { .. }));
+        assert!(next(&mut dialer) == Event::Message(message), "{scheme}");
+        assert_eq!(dialer.waiting_messages(), 0);
     }
 }
 
@@ -118,18 +116,15 @@ fn large_messages_go_both_ways_on_every_wire() {
 fn a_bare_ping_on_the_raw_wire_is_a_whole_message() {
     let listener = listen();
     let mut dialer = dial("raw", &listener, quick());
-    thread::scope(|scope| {
-        let server: ScopedJoinHandle<'_, [u8; 4]> = scope.spawn(|| {
-            let mut stream = listener.accept().unwrap().0;
-            let mut answer = [0; 4];
-            stream.write_all(b"ping").unwrap();
-            stream.read_exact(&mut answer).unwrap();
-            answer
-        });
-        assert!(matches!(next(&mut dialer), Event::Connected { .. }));
-        assert!(matches!(next(&mut dialer), Event::Lost { .. }), "the server has its answer and leaves");
-        assert_eq!(&server.join().unwrap(), b"pong");
+    aside(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let mut answer = [0; 4];
+        stream.write_all(b"ping").unwrap();
+        stream.read_exact(&mut answer).unwrap();
+        stream.write_all(&answer).unwrap();
     });
+    assert!(matches!(next(&mut dialer), Event::Connected { .. }));
+    assert_eq!(next(&mut dialer), Event::Message(b"pong".to_vec()), "what it answered, sent back to it");
 }
 
 #[test]
@@ -206,14 +201,11 @@ fn a_poll_returns_in_time_when_woken_and_when_stopped() {
     assert!(before.elapsed() >= Duration::from_millis(49), "{:?}", before.elapsed());
     for end in [DialerHandle::wake, DialerHandle::stop] {
         let handle = dialer.handle();
-        let event = thread::scope(|scope| {
-            scope.spawn(move || {
-                thread::park_timeout(Duration::from_millis(20));
-                end(&handle);
-            });
-            dialer.poll(Some(PATIENCE)).unwrap()
+        aside(move || {
+            thread::park_timeout(Duration::from_millis(20));
+            end(&handle);
         });
-        assert!(matches!(event, None | Some(Event::Stopped)));
+        assert!(matches!(dialer.poll(Some(PATIENCE)).unwrap(), None | Some(Event::Stopped)));
     }
     assert!(dialer.is_ended() && before.elapsed() < PATIENCE);
 }
@@ -244,33 +236,30 @@ fn many_threads_send_and_nothing_is_lost() {
     const EACH: usize = 2000;
     let listener = listen();
     let mut dialer = dial("line", &listener, ClientOptions { max_outbox_messages: 50, ..quick() });
-    let handle = dialer.handle();
-    thread::scope(|scope| {
-        scope.spawn(|| echo_lines(listener.accept().unwrap().0, 4 * EACH));
-        for sender in 0..4 {
-            let handle = handle.clone();
-            scope.spawn(move || {
-                for number in 0..EACH {
-                    let mut message = format!("{sender} {number}").into_bytes();
-                    while let Err(refused) = handle.send(message) {
-                        message = refused.message;
-                        thread::yield_now();
-                    }
-                }
-            });
+    aside(move || echo_lines(listener.accept().unwrap().0, 4 * EACH));
+    for sender in 0..4 {
+        let handle = dialer.handle();
+        aside(move || (0..EACH).for_each(|number| insist(&handle, format!("{sender} {number}"))));
+    }
+    let (mut expected, mut count) = ([0; 4], 0);
+    while count < 4 * EACH {
+        if let Event::Message(message) = next(&mut dialer) {
+            let text = String::from_utf8(message).unwrap();
+            let (sender, number) = text.split_once(' ').unwrap();
+            let expected: &mut usize = &mut expected[sender.parse::<usize>().unwrap()];
+            assert_eq!(number.parse::<usize>().unwrap(), *expected, "in the order of its sender");
+            *expected += 1;
+            count += 1;
         }
-        let (mut expected, mut count) = ([0; 4], 0);
-        while count < 4 * EACH {
-            if let Event::Message(message) = next(&mut dialer) {
-                let text = String::from_utf8(message).unwrap();
-                let (sender, number) = text.split_once(' ').unwrap();
-                let expected: &mut usize = &mut expected[sender.parse::<usize>().unwrap()];
-                assert_eq!(number.parse::<usize>().unwrap(), *expected, "in the order of its sender");
-                *expected += 1;
-                count += 1;
-            }
-        }
-    });
+    }
+}
+
+fn insist(handle: &DialerHandle, message: String) {
+    let mut message = message.into_bytes();
+    while let Err(refused) = handle.send(message) {
+        message = refused.message;
+        thread::yield_now();
+    }
 }
 
 /// Other tests of this process open descriptors too, but never as many as a leak would.
@@ -280,13 +269,11 @@ fn reconnects_leave_no_descriptor_behind() {
     let listener = listen();
     let mut dialer = dial("line", &listener, quick());
     let before = open_descriptors();
-    thread::scope(|scope| {
-        scope.spawn(|| (0..RECONNECTS).for_each(|_| drop(listener.accept())));
-        let mut losses = 0;
-        while losses < RECONNECTS {
-            losses += usize::from(matches!(next(&mut dialer), Event::Lost { .. }));
-        }
-    });
+    aside(move || (0..RECONNECTS).for_each(|_| drop(listener.accept())));
+    let mut losses = 0;
+    while losses < RECONNECTS {
+        losses += usize::from(matches!(next(&mut dialer), Event::Lost { .. }));
+    }
     let after = open_descriptors();
     assert!(after < before + RECONNECTS / 4, "{before} before, {after} after");
 }
