@@ -2,7 +2,7 @@
 //!
 //! The keyboard has a thread of its own and reaches the dialer by its handle; all else is the dialer's events, shown.
 
-use super::{Failure, values};
+use super::{Failure, logger, values};
 use crate::client::{ClientOptions, Event, Refusal, SendError, Wait};
 use crate::config::Settings;
 use crate::connection::CloseReason;
@@ -41,6 +41,8 @@ const ROOM_CHECK: Duration = Duration::from_millis(20);
 /// Connects, and stays until the input has ended and the answers have come.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let url: DialUrl = arguments.url.parse().map_err(|wrong| Failure::Usage(vec![format!("{wrong}")]))?;
+    // What the library has to say beyond its events, such as why a name could not be looked up.
+    logger::install(log::LevelFilter::Warn);
     let options = arguments.options();
     let max_line = options.max_message_bytes;
     let mut dialer = Dialer::new(url.clone(), options).map_err(failure)?;

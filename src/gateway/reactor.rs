@@ -54,6 +54,8 @@ pub struct Reactor<H, S> {
 /// empties most sockets; small enough that a turn of many busy connections keeps its latency and that one turn's
 /// answers stay far below the hard limit of a write queue.
 const READ_BUDGET: usize = 64 << 10;
+/// Signals that may interrupt one read before it is put off to the next turn.
+const MAX_INTERRUPTIONS: usize = 8;
 /// Peers accepted at one listener before connections have their turn: some 2 ms of work.
 const ACCEPT_BUDGET: usize = 256;
 
@@ -164,7 +166,7 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
     /// Reads one budget's worth, serves it, and lists the connection again if there may be more.
     fn read(&mut self, id: ConnId, now: Time) {
         let mut may_hold_more = false;
-        match self.sockets.read(id, &mut self.receive_buffer) {
+        match self.read_once(id) {
             Ok(0) => self.gateway.handle_peer_closed(id, now),
             Ok(n) => {
                 may_hold_more = n == self.receive_buffer.len();
@@ -182,6 +184,20 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
         if self.gateway.take_pressed() {
             self.flush_dirty(now);
         }
+    }
+
+    /// An interrupted read is repeated, not put off: who has bytes to read must not be judged as silent meanwhile.
+    fn read_once(&mut self, id: ConnId) -> io::Result<usize> {
+        let mut result = self.sockets.read(id, &mut self.receive_buffer);
+        for _ in 0..MAX_INTERRUPTIONS {
+            match result {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {
+                    result = self.sockets.read(id, &mut self.receive_buffer);
+                }
+                _ => break,
+            }
+        }
+        result
     }
 
     fn list_unread(&mut self, id: ConnId) {
