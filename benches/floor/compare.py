@@ -5,7 +5,7 @@ Builds echo.c and load.c with `cc -O2` into build/ and plays 64 connections x 64
 The server is pinned to one CPU and the load to another. CPU time is read from the server's own clock (see
 clock_getcpuclockid(3)), to the nanosecond and over all its threads, while nothing is in flight. Each round runs the
 contestants one right after the other, and its ratio is of that round alone, so a slow minute of the machine strikes
-both; the verdict is the median of the rounds' ratios.
+both; the verdict is the median of the rounds' ratios. The same holds for messages/s at depth 16 beside depth 1.
 """
 
 import argparse
@@ -32,17 +32,12 @@ MESSAGES = {1: 300_000, 16: 3_000_000}
 def main():
     options = read_options()
     build()
-    print(f"{options.connections} connections x {options.payload} bytes; server CPU us a message, floor and {options.rival}")
-    rates = {}
-    for depth in options.depth:
-        for wire in options.wire:
-            rates[wire, depth] = play_rounds(options, wire, depth)
-    if {1, 16} <= set(options.depth):
-        print("\nmessages/s of the best round, which others disturbed least, and how many times more at depth 16")
-        for wire in options.wire:
-            for n, name in enumerate(("floor", "rival")):
-                one, sixteen = rates[wire, 1][n], rates[wire, 16][n]
-                print(f"  {wire:<4} {name:<5}  {one:>9,.0f} -> {sixteen:>9,.0f}  {sixteen / one:5.1f} x")
+    shape = f"{options.connections} connections x {options.payload} bytes"
+    print(f"{shape}; server CPU us a message, floor and {options.rival}")
+    for wire in options.wire:
+        print(f"\n{wire}\n  round depth    floor    rival    ratio   floor messages/s   rival messages/s")
+        rounds = [play_round(options, wire, n) for n in range(1, options.rounds + 1)]
+        conclude(options, wire, rounds)
 
 
 def read_options():
@@ -72,21 +67,32 @@ def build():
         subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", BUILD / program, source], check=True)
 
 
-def play_rounds(options, wire, depth):
-    """Prints the rounds of one shape. Returns the best messages/s of the floor and of its rival."""
-    print(f"\n{wire}, depth {depth}\n  round    floor    rival    ratio   floor messages/s   rival messages/s")
-    rounds = []
-    for n in range(options.rounds):
-        # Who goes first changes from round to round, so that neither always follows the other.
-        order = ("floor", "rival") if n % 2 == 0 else ("rival", "floor")
+def play_round(options, wire, n):
+    """Both contestants at every depth, printed. Returns a row of figures for each depth."""
+    # Who goes first changes from round to round, so that neither always follows the other.
+    order = ("floor", "rival") if n % 2 else ("rival", "floor")
+    rows = {}
+    for depth in options.depth:
         figures = {who: measure(options, who, wire, depth) for who in order}
         (floor, floor_rate), (rival, rival_rate) = figures["floor"], figures["rival"]
-        rounds.append((floor, rival, rival / floor, floor_rate, rival_rate))
-        print("  {:>5} {:8.4f} {:8.4f} {:8.3f} {:>18,.0f} {:>18,.0f}".format(n + 1, *rounds[-1]), flush=True)
-    medians = [median(column) for column in zip(*rounds)]
-    print("  {:>5} {:8.4f} {:8.4f} {:8.3f} {:>18,.0f} {:>18,.0f}".format("median", *medians), end="")
-    print(f"   limit {LIMITS[wire]:.2f}" if depth == 1 else "")
-    return [max(column) for column in list(zip(*rounds))[3:]]
+        rows[depth] = (floor, rival, rival / floor, floor_rate, rival_rate)
+        print_row(n, depth, rows[depth])
+    return rows
+
+
+def conclude(options, wire, rounds):
+    for depth in options.depth:
+        limit = f"   limit {LIMITS[wire]:.2f}" if depth == 1 else ""
+        print_row("median", depth, [median(column) for column in zip(*(rows[depth] for rows in rounds))], limit)
+    if {1, 16} <= set(options.depth):
+        floor, rival = (median(rows[16][n] / rows[1][n] for rows in rounds) for n in (3, 4))
+        print(f"  messages/s at depth 16, times those at depth 1: floor {floor:.1f}, rival {rival:.1f}")
+
+
+def print_row(n, depth, row, note=""):
+    floor, rival, ratio, *rates = row
+    figures = f"{floor:8.4f} {rival:8.4f} {ratio:8.3f} {rates[0]:>18,.0f} {rates[1]:>18,.0f}"
+    print(f"  {n:>6} {depth:>4} {figures}{note}", flush=True)
 
 
 def measure(options, who, wire, depth):

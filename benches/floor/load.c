@@ -160,7 +160,8 @@ static void receive(struct connection *connection) {
         connection->unfinished += (size_t)got;
         size_t whole = connection->unfinished / frame_bytes;
         connection->unfinished %= frame_bytes;
-        if (whole > connection->in_flight) fail("connection %zd: more came back than was sent", connection - connections);
+        if (whole > connection->in_flight)
+            fail("connection %zd: more came back than was sent", connection - connections);
         connection->in_flight -= whole;
         under_way -= whole;
         came_back += whole;

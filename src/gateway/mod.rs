@@ -29,7 +29,7 @@ pub use handler::Handler;
 pub use id::{ConnId, ConnText};
 pub use machine::{Gateway, Seed};
 pub use pages::Pages;
-pub use reactor::{Reactor, Sockets};
+pub use reactor::{MAX_EVENTS, Reactor, Sockets};
 pub use receive::{Readiness, Steps};
 pub use timers::TimerId;
 pub use transmit::FlushOutcome;

@@ -46,10 +46,14 @@ pub struct Reactor<H, S> {
     /// Connections that were stopped while they had bytes to read, in the order they are to go on.
     unread: VecDeque<ConnId>,
     receive_buffer: Vec<u8>,
-    /// Turns in a row whose batch of events was full, so that more may wait.
-    full_batches: usize,
+    /// The last wait brought as many events as it may, so that more wait.
+    batch_was_full: bool,
+    /// Turns in a row that passed over the deadlines, because somebody had not been heard.
+    turns_deferred: usize,
 }
 
+/// Events to take from one wait. The rest comes with the next, so this bounds a turn.
+pub const MAX_EVENTS: usize = 1024;
 /// Bytes read from one connection before the next has its turn, and the size of the receive buffer. One read that
 /// empties most sockets; small enough that a turn of many busy connections keeps its latency and that one turn's
 /// answers stay far below the hard limit of a write queue.
@@ -63,7 +67,15 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
     /// A reactor without listeners.
     pub fn new(gateway: Gateway<H>, sockets: S) -> Self {
         let receive_buffer = vec![0; READ_BUDGET];
-        Self { gateway, sockets, listeners: Vec::new(), unread: VecDeque::new(), receive_buffer, full_batches: 0 }
+        Self {
+            gateway,
+            sockets,
+            listeners: Vec::new(),
+            unread: VecDeque::new(),
+            receive_buffer,
+            batch_was_full: false,
+            turns_deferred: 0,
+        }
     }
 
     /// Notes one more listener; its number is the one `Sockets::accept` gets.
@@ -121,17 +133,15 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
         }
     }
 
-    /// The poll gave `events` of the `most` it was asked for. Where it gave as many, more may wait: after a suspension
-    /// the heartbeats of half the world do, so nobody is taken for silent until everybody had a turn to be heard.
-    pub fn on_batch(&mut self, events: usize, most: usize) {
-        let enough = self.gateway.connection_count() / most.max(1) + 1;
-        self.full_batches = if events >= most && self.full_batches < enough { self.full_batches + 1 } else { 0 };
+    /// The poll gave `events`, of [`MAX_EVENTS`] it was asked for at most.
+    pub fn on_batch(&mut self, events: usize) {
+        self.batch_was_full = events >= MAX_EVENTS;
     }
 
     /// Accepts, serves deadlines, flushes who has bytes to send, closes who has ended. Freed slots are used again
     /// only from the next turn's accepts on, so events of this one can't meet them.
     pub fn end_turn(&mut self, now: Time) {
-        if self.full_batches == 0 {
+        if !self.defers_deadlines() {
             self.gateway.handle_timeouts(now);
         }
         self.accept(now);
@@ -184,6 +194,16 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
         if self.gateway.take_pressed() {
             self.flush_dirty(now);
         }
+    }
+
+    /// Whether to pass over the deadlines of this turn. After a suspension the heartbeats of half the world lie unread:
+    /// nobody is taken for silent until everybody had a turn to be heard. The number of such turns in a row is bounded,
+    /// so a flood that always leaves something unread puts deadlines off by a few turns only.
+    fn defers_deadlines(&mut self) -> bool {
+        let unheard = self.batch_was_full || !self.unread.is_empty();
+        let enough = self.gateway.connection_count() / MAX_EVENTS + 1;
+        self.turns_deferred = if unheard && self.turns_deferred < enough { self.turns_deferred + 1 } else { 0 };
+        self.turns_deferred > 0
     }
 
     /// An interrupted read is repeated, not put off: who has bytes to read must not be judged as silent meanwhile.

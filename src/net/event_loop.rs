@@ -8,7 +8,7 @@ use super::signals::EndSignals;
 use super::sockets::MioSockets;
 use crate::config::{SettingError, Settings};
 use crate::connection::CloseReason;
-use crate::gateway::{ConnId, Gateway, Handler, Reactor, Readiness, Seed};
+use crate::gateway::{ConnId, Gateway, Handler, MAX_EVENTS, Reactor, Readiness, Seed};
 use crate::stats::Counters;
 use crate::timer::Time;
 use crate::wire::Prepared;
@@ -78,8 +78,6 @@ const SIGNALS: Token = Token(1);
 const FIRST_LISTENER: usize = 2;
 const FIRST_CONNECTION: usize = 1 << 24;
 
-/// Events taken from one wait. The rest comes with the next, so this bounds a turn.
-const MAX_EVENTS: usize = 1024;
 /// Commands of other threads served in one turn, before sockets have theirs again.
 const COMMAND_BUDGET: usize = 1024;
 
@@ -147,7 +145,7 @@ impl<H: Handler> EventLoop<H> {
                 _ => handle_event(&mut self.reactor, event, now),
             }
         }
-        self.reactor.on_batch(count, MAX_EVENTS);
+        self.reactor.on_batch(count);
         if signalled {
             self.handle_signals(now);
         }

@@ -44,7 +44,9 @@ impl Place {
         let (host, port) = rest.rsplit_once(':').ok_or("add a port, as in 127.0.0.1:8000")?;
         let is_bare_v6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
         match port.parse::<u16>() {
-            _ if host.is_empty() => Err("name a host; 0.0.0.0 is every IPv4 address of this machine, [::] every address"),
+            _ if host.is_empty() => {
+                Err("name a host; 0.0.0.0 is every IPv4 address of this machine, [::] every address")
+            }
             _ if is_bare_v6 => Err("put an IPv6 address in brackets, as in [::1]:8000"),
             Err(_) => Err("the port is a number from 0 to 65535"),
             Ok(_) => Ok(Place::Tcp(rest.to_owned())),

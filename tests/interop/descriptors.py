@@ -4,7 +4,7 @@ import re
 import select
 import time
 
-from harness import Server, percentile, round_trip, run, wait_until
+from harness import Server, percentile, round_trip, run
 
 LIMIT = 200
 PEERS = 600

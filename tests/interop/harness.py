@@ -116,7 +116,7 @@ class Proof:
     def conclude(self):
         """Prints the one line and ends the script."""
         if self.failed:
-            sys.exit(f"{self.name}: FAILED: {'; '.join(self.failed)}")
+            sys.exit(f"{self.name}: FAILED, as these do not hold: {'; '.join(self.failed)}")
         print(f"{self.name}: ok: {'; '.join(self.shown)}")
 
 

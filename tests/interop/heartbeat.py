@@ -73,8 +73,11 @@ def main(proof):
         silent_from_the_start(proof, server)
         stopped(proof, server)
         trickling(proof, server)
-        named = server.wait_log("HeartbeatTimeout")
+        named = server.wait_log("closed: HeartbeatTimeout")
+        server.process.terminate()
+        counted = server.wait_log(r"ended: .*HeartbeatTimeout 6\b")
     proof.claim(named, "HeartbeatTimeout is in the log")
+    proof.claim(counted, "and counted 6 times at the end")
 
 
 run(main)

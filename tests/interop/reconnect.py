@@ -1,9 +1,10 @@
 """`tidegate connect` survives a server that is killed and started again five times.
 
 It is back each time, may wait longer from attempt to attempt while the server is away, and sends what was typed
-meanwhile once. Takes a minute or two, most of it waiting.
+meanwhile once. As a person has it, for a minute or two: --backoff-min 1 --backoff-max 30.
 """
 
+import argparse
 import re
 import subprocess
 import tempfile
@@ -13,17 +14,19 @@ from contextlib import ExitStack
 from harness import TIDEGATE, Server, clean_environment, descriptors, free_port, run, wait_until
 
 KILLS = 5
-FIRST_WAIT, LONGEST_WAIT = 1, 30  # the client's defaults, in seconds
 UNITS = {"ms": 0.001, "s": 1, "m": 60}
 
 
 class Client:
     """A `tidegate connect`, with what it printed so far."""
 
-    def __init__(self, url, output):
+    def __init__(self, url, options, output):
         self.output = output
+        command = [TIDEGATE, "connect", url]
+        command += ["--backoff-min", f"{options.backoff_min * 1000:.0f}ms"]
+        command += ["--backoff-max", f"{options.backoff_max * 1000:.0f}ms"]
         self.process = subprocess.Popen(
-            [TIDEGATE, "connect", url], stdin=subprocess.PIPE, stdout=output, stderr=output, env=clean_environment()
+            command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=clean_environment()
         )
 
     def type(self, line):
@@ -55,10 +58,15 @@ def announced_waits(text):
 
 
 def main(proof):
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--backoff-min", type=float, default=0.25, metavar="SECONDS")
+    arguments.add_argument("--backoff-max", type=float, default=8, metavar="SECONDS")
+    options = arguments.parse_args()
+
     url = f"line://127.0.0.1:{free_port()}"
     with ExitStack() as stack:
         server = stack.enter_context(Server(url))
-        client = Client(url, stack.enter_context(tempfile.NamedTemporaryFile()))
+        client = Client(url, options, stack.enter_context(tempfile.NamedTemporaryFile()))
         stack.callback(client.stop)
         client.wait_count("connected", 1, 5)
         client.type("at first")
@@ -71,7 +79,7 @@ def main(proof):
             client.type(f"while away {n} two")
             time.sleep(2)
             server = stack.enter_context(Server(url))
-            client.wait_count("connected", n + 1, LONGEST_WAIT + 10)
+            client.wait_count("connected", n + 1, options.backoff_max + 10)
             client.wait_count(f"< while away {n} two", 1, 5)
         time.sleep(1)
         counts = [client.count(f"< while away {n} {which}") for n in range(1, KILLS + 1) for which in ("one", "two")]
@@ -82,7 +90,7 @@ def main(proof):
     proof.claim(left == held, f"descriptors {held} before, {left} after")
     # No connection lived long enough to count from the start again. Full jitter: the bound doubles, the wait varies.
     waits = announced_waits(text)
-    bounds = [min(LONGEST_WAIT, FIRST_WAIT * 2**n) for n in range(len(waits))]
+    bounds = [min(options.backoff_max, options.backoff_min * 2**n) for n in range(len(waits))]
     within = all(wait <= bound * 1.01 + 0.01 for wait, bound in zip(waits, bounds))
     grows = len(waits) >= KILLS and max(waits[2:]) > max(waits[:2])
     proof.claim(within and grows, f"waits in seconds: {' '.join(f'{wait:.1f}' for wait in waits)}")

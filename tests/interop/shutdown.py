@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT drain: what is queued arrives, the closes are spread, the status is 0. A second signal is final."""
+"""SIGTERM and SIGINT drain: what is queued arrives, the closes are spread, the status is 0. A second one is final."""
 
 import select
 import signal

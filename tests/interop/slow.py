@@ -84,7 +84,8 @@ def never_reads(proof):
         trips, peak = watch(server, peer, child)
         named = server.wait_log("SlowConsumer|WriteTimeout")
     grown = peak - before
-    proof.claim(child.exitcode == 0 and named, f"{SLOW_PEERS} peers that never read were ended, by SlowConsumer or WriteTimeout")
+    ended = child.exitcode == 0 and named
+    proof.claim(ended, f"{SLOW_PEERS} peers that never read were ended, by SlowConsumer or WriteTimeout")
     proof.claim(grown <= SLOW_PEERS * (1 << 20), f"they grew RssAnon by at most {mib(grown)}")
     unmoved = percentile(trips, 0.99) < 0.02
     proof.claim(unmoved, f"another's round trips, half and 99 of 100: {us(quiet)} before, {us(trips)} meanwhile")

@@ -1,6 +1,6 @@
 """Connections that come and go in waves leave neither descriptors nor memory behind. To quote: --connections 200000.
 
-Peers leave in four ways: a reset, a close after an echo, a close without a word, and a half-close that reads to the end.
+Peers leave in four ways: a reset, a close after an echo, a close without a word, a half-close that reads to the end.
 """
 
 import argparse
@@ -47,7 +47,8 @@ def main(proof):
         wait_until(lambda: server.descriptors() == descriptors, 5)
         time.sleep(1)
         end, left = server.rss_anon(), server.descriptors()
-    proof.claim(left == descriptors, f"{waves * WAVE} connections in {took:.0f} s: descriptors {descriptors}, then {left}")
+    told = f"{waves * WAVE} connections in {took:.0f} s: descriptors {descriptors}, then {left}"
+    proof.claim(left == descriptors, told)
     flat = end <= empty * 1.1 + (2 << 20) and end - after_one <= 512 << 10
     proof.claim(flat, f"RssAnon {mib(empty)} empty, {mib(after_one)} after one wave, {mib(end)} after all")
 
