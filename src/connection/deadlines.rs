@@ -67,6 +67,7 @@ impl Connection {
         }
         if is_due(self.probe_deadline(settings), now) {
             self.last_probe = Some(now);
+            self.awaits_answer = true;
             return Due::Probe;
         }
         Due::Nothing

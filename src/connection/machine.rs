@@ -60,6 +60,8 @@ pub enum Verdict {
     Deliver,
     /// It is a heartbeat, and this answers it.
     Heartbeat(Answer),
+    /// It answers our own question for a sign of life.
+    ProbeAnswered,
     /// The peer sends more than it may.
     TooMany,
 }
@@ -80,6 +82,8 @@ pub struct Connection {
     pub(super) last_received: Time,
     pub(super) last_message: Time,
     pub(super) last_probe: Option<Time>,
+    /// A probe was sent, and the message that answers its form has not come.
+    pub(super) awaits_answer: bool,
     /// When bytes last left, or began to wait.
     pub(super) progress_at: Time,
     /// An unfinished frame, or first bytes that have not decided.
@@ -119,6 +123,7 @@ impl Connection {
             last_received: start.now,
             last_message: start.now,
             last_probe: None,
+            awaits_answer: false,
             progress_at: start.now,
             tail: Vec::new(),
             scanned: 0,
@@ -175,13 +180,17 @@ impl Connection {
 
     /// Notes a message and says what is to become of it. Heartbeats count against the rate too.
     #[inline]
-    pub fn on_message(&mut self, message: &[u8], now: Time, forms: HeartbeatForms) -> Verdict {
+    pub fn on_message(&mut self, message: &[u8], now: Time, settings: &Settings) -> Verdict {
         let bucket = self.rate.as_mut().and_then(|rate| rate.messages.as_mut());
         if bucket.is_some_and(|bucket| !bucket.take(1, now)) {
             return Verdict::TooMany;
         }
-        if let Some(answer) = answer(message, forms) {
+        if let Some(answer) = answer(message, settings.heartbeat_answers) {
             return Verdict::Heartbeat(answer);
+        }
+        if self.awaits_answer && self.is_answer(message, settings) {
+            self.awaits_answer = false;
+            return Verdict::ProbeAnswered;
         }
         self.last_message = now;
         Verdict::Deliver
@@ -281,6 +290,12 @@ impl Connection {
         if let Phase::Opening { wire, .. } = self.phase {
             self.phase = Phase::Open { wire };
         }
+    }
+
+    /// Whether this is what peers answer to the probe, where that is one of the known forms.
+    fn is_answer(&self, message: &[u8], settings: &Settings) -> bool {
+        let probe = settings.heartbeat_probe.as_deref().unwrap_or_default();
+        answer(probe, HeartbeatForms::ALL) == Some(message)
     }
 
     /// The queue, with the stall clock started where nothing waited before.

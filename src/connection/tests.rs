@@ -165,6 +165,16 @@ fn a_quiet_peer_is_asked_and_a_busy_one_is_not() {
 }
 
 #[test]
+fn the_answer_to_a_probe_is_no_message_and_any_other_pong_is() {
+    let mut bench = Bench::new(ListenWire::Fixed(Wire::Line), |s| s.heartbeat_probe = Some(b"ping".to_vec()));
+    assert_eq!(bench.connection.on_message(b"pong", at(1_000), &bench.settings), Verdict::Deliver);
+    assert_eq!(bench.due(25_000), Due::Probe);
+    assert_eq!(bench.connection.on_message(b"PONG", at(25_001), &bench.settings), Verdict::Deliver);
+    assert_eq!(bench.connection.on_message(b"pong", at(25_001), &bench.settings), Verdict::ProbeAnswered);
+    assert_eq!(bench.connection.on_message(b"pong", at(25_002), &bench.settings), Verdict::Deliver);
+}
+
+#[test]
 fn heartbeats_can_be_off() {
     let mut bench = Bench::new(ListenWire::Fixed(Wire::Line), |s| s.heartbeat_interval = Duration::ZERO);
     assert_eq!(bench.due(10_000), Due::Nothing);
@@ -175,10 +185,9 @@ fn heartbeats_can_be_off() {
 fn a_peer_that_only_heartbeats_is_idle() {
     let mut bench = Bench::new(ListenWire::Fixed(Wire::Line), |s| s.idle_timeout = Some(Duration::from_secs(30)));
     bench.feed(b"message\n", 5_000);
-    let forms = bench.settings.heartbeat_answers;
-    assert_eq!(bench.connection.on_message(b"message", at(5_000), forms), Verdict::Deliver);
+    assert_eq!(bench.connection.on_message(b"message", at(5_000), &bench.settings), Verdict::Deliver);
     bench.feed(b"ping\n", 34_000);
-    assert_eq!(bench.connection.on_message(b"ping", at(34_000), forms), Verdict::Heartbeat(b"pong"));
+    assert_eq!(bench.connection.on_message(b"ping", at(34_000), &bench.settings), Verdict::Heartbeat(b"pong"));
     assert_eq!(bench.end(), (35_000, Due::Close(CloseReason::Local(LocalReason::IdleTimeout))));
 }
 

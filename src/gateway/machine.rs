@@ -132,11 +132,13 @@ impl<H: Handler> Gateway<H> {
     }
 
     /// Tells the handler of ends. Its answers may end others, so this goes on until all were told; each connection
-    /// ends once, which bounds it.
-    pub(super) fn deliver_ended(&mut self, now: Time) {
+    /// ends once, which bounds it. Whether there was any.
+    pub(super) fn deliver_ended(&mut self, now: Time) -> bool {
+        let any = !self.core.ended.is_empty();
         while let Some((id, reason)) = self.core.ended.pop_front() {
             self.call(None, now, |handler, cx| handler.on_closed(cx, id, reason));
         }
+        any
     }
 }
 

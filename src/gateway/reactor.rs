@@ -239,9 +239,16 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
         outcome
     }
 
+    /// A flush may end connections, and a handler that is told of it may send: until there is neither. No slot is
+    /// freed before its end was told.
     fn flush_dirty(&mut self, now: Time) {
-        while let Some(id) = self.gateway.poll_dirty() {
-            self.flush(id, now);
+        loop {
+            while let Some(id) = self.gateway.poll_dirty() {
+                self.flush(id, now);
+            }
+            if !self.gateway.deliver_ended(now) {
+                return;
+            }
         }
     }
 

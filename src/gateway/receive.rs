@@ -155,12 +155,12 @@ impl<H: Handler> Gateway<H> {
                 return true;
             }
             Input::Message(Payload::InPlace(message)) => {
-                let verdict = slot.connection.on_message(message, now, core.settings.heartbeat_answers);
+                let verdict = slot.connection.on_message(message, now, &core.settings);
                 act_on_message(core, handler, id, message, verdict, now);
             }
             Input::Message(Payload::Reassembled(frame, payload)) => {
                 let message = &frame[payload];
-                let verdict = slot.connection.on_message(message, now, core.settings.heartbeat_answers);
+                let verdict = slot.connection.on_message(message, now, &core.settings);
                 act_on_message(core, handler, id, message, verdict, now);
                 core.pool.give(frame);
             }
@@ -244,6 +244,7 @@ fn act_on_message<H: Handler>(
             // The connection is open, and an answer is far below any limit.
             let _ = core.send(id, answer, now);
         }
+        Verdict::ProbeAnswered => core.counters.probes_answered += 1,
         Verdict::TooMany => core.close(id, CloseReason::Local(LocalReason::TooManyMessages), now),
     }
 }

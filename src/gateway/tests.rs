@@ -422,6 +422,24 @@ fn tasks_from_outside_are_flushed_with_the_turn() {
 }
 
 #[test]
+fn an_end_met_while_flushing_is_told_before_its_slot_is_free() {
+    let mut bench = Bench::new(Probe::default(), |s| {
+        (s.max_message_bytes, s.write_queue_soft_bytes, s.write_queue_hard_bytes) = (1000, 500, 1016);
+    });
+    let id = bench.open();
+    bench.pipes().ends.get_mut(&id).unwrap().room = 10;
+    let message = [&[b'y'; 900][..], b"\n"].concat();
+    bench.pipes().ends.get_mut(&id).unwrap().arriving = [&message[..], &message].concat();
+    // Something is left unread elsewhere, so that the deadlines of this turn wait.
+    bench.reactor.on_batch(MAX_EVENTS);
+    let now = bench.now;
+    bench.reactor.on_event(id, READABLE, now);
+    bench.reactor.end_turn(now);
+    assert_eq!(bench.reactor.gateway().connection_count(), 0);
+    assert_eq!(bench.reactor.gateway().handler().closed, [CloseReason::Local(LocalReason::SlowConsumer)]);
+}
+
+#[test]
 fn a_settings_slip_is_named() {
     let settings = Settings { max_connections: 0, ..Settings::default() };
     let error = Gateway::new(Echo, settings, Seed { jitter: 0, ids: 0 }, Time::ZERO).err().unwrap();

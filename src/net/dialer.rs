@@ -9,6 +9,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+use super::clock::Clock;
 use crate::client::{Action, Client, ClientOptions, Event, Room, SendError};
 use crate::config::SettingError;
 use crate::timer::Time;
@@ -18,7 +19,7 @@ use mio::{Events, Poll, Token, Waker};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use dial_url::DialUrl;
 pub use handle::DialerHandle;
@@ -54,7 +55,7 @@ pub struct Dialer {
     client: Client,
     link: Link,
     handle: DialerHandle,
-    origin: Instant,
+    clock: Clock,
     buffer: Box<[u8]>,
     wants_return: bool,
 }
@@ -98,7 +99,7 @@ impl Dialer {
             client: Client::new(url.wire, options, random_seed(), Time::ZERO).map_err(DialError::Setting)?,
             link: Link::new(url, registry),
             handle,
-            origin: now(),
+            clock: Clock::start(),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             wants_return: false,
         })
@@ -110,7 +111,7 @@ impl Dialer {
     /// ended. An error is one of the poll itself, and no further call will do better; those of the socket are the
     /// client's, which comes back.
     pub fn poll(&mut self, timeout: Option<Duration>) -> io::Result<Option<Event>> {
-        let deadline = timeout.map(|timeout| self.now() + timeout);
+        let deadline = timeout.map(|timeout| self.clock.now() + timeout);
         let mut is_over = false;
         loop {
             if let Some(event) = self.client.poll_event() {
@@ -119,7 +120,7 @@ impl Dialer {
             if is_over || self.client.is_ended() || std::mem::take(&mut self.wants_return) {
                 return Ok(None);
             }
-            is_over = deadline.is_some_and(|deadline| deadline <= self.now());
+            is_over = deadline.is_some_and(|deadline| deadline <= self.clock.now());
             self.wait(deadline)?;
             self.work();
         }
@@ -151,7 +152,7 @@ impl Dialer {
     }
 
     fn wait(&mut self, deadline: Option<Time>) -> io::Result<()> {
-        let now = self.now();
+        let now = self.clock.now();
         let due = [self.client.poll_timeout(), deadline].into_iter().flatten().min();
         let timeout = if self.link.has_input() { Some(Duration::ZERO) } else { due.map(|at| at.saturating_since(now)) };
         match self.poll.poll(&mut self.events, timeout) {
@@ -166,7 +167,7 @@ impl Dialer {
 
     /// What has come is looked at before the time: an answer that waits is no silence.
     fn work(&mut self) {
-        let now = self.now();
+        let now = self.clock.now();
         self.take_orders();
         self.look(now);
         self.client.handle_timeout(now);
@@ -210,15 +211,11 @@ impl Dialer {
                 Action::Connect => {
                     if let Err(kind) = self.link.connect() {
                         // A name may have been looked up for long: the wait that is announced begins now.
-                        self.client.handle_connect_failed(kind, self.now());
+                        self.client.handle_connect_failed(kind, self.clock.now());
                     }
                 }
             }
         }
-    }
-
-    fn now(&self) -> Time {
-        Time::from_millis(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 }
 
@@ -232,11 +229,6 @@ impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dialer").field("client", &self.client).field("link", &self.link).finish()
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "net is where the clock is read")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// The standard library seeds its hash maps from the system's randomness; one of its keys serves here.

@@ -1,5 +1,6 @@
 //! The loop: wait, then one turn of the reactor over what happened.
 
+use super::clock::Clock;
 use super::handle::{Command, Handle};
 use super::listen_url::ListenUrl;
 use super::listener::{ListenOptions, Listener};
@@ -18,7 +19,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A gateway on real sockets, in the thread that calls [`EventLoop::run`].
 pub struct EventLoop<H: Handler> {
@@ -276,23 +277,6 @@ fn summary(counters: &Counters) -> String {
          {bytes_in} bytes in, {bytes_out} out; {handler_panics} handler panics",
         if closed.is_empty() { "none".to_owned() } else { closed.join(", ") }
     )
-}
-
-/// Milliseconds since the loop was made.
-#[derive(Debug)]
-struct Clock {
-    origin: Instant,
-}
-
-#[allow(clippy::disallowed_methods, reason = "net is where the clock is read")]
-impl Clock {
-    fn start() -> Self {
-        Self { origin: Instant::now() }
-    }
-
-    fn now(&self) -> Time {
-        Time::ZERO + Duration::from_millis(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
-    }
 }
 
 /// The standard library seeds its hash maps from the system's randomness; two of its keys serve here.

@@ -1,5 +1,6 @@
 //! The operating system: sockets, the poll, the clock, signals, threads. Nothing below names any of them.
 
+mod clock;
 mod dialer;
 mod event_loop;
 mod handle;

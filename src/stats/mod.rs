@@ -21,6 +21,8 @@ pub struct Counters {
     pub heartbeats_answered: u64,
     /// Quiet peers that were asked for a sign of life.
     pub probes_sent: u64,
+    /// Of these, answered in a known form. Any byte is a sign of life; this counts those the handler need not see.
+    pub probes_answered: u64,
     /// Handler calls that panicked.
     pub handler_panics: u64,
     /// Times that accepting paused because the system had nothing left to accept with.

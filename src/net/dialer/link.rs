@@ -68,11 +68,8 @@ impl Link {
     /// packet can't keep the others from their turn for ever.
     pub(super) fn connect(&mut self) -> Result<(), ErrorKind> {
         self.close();
-        let mut addresses = resolve(&self.url)?;
-        let count = addresses.len().max(1);
-        addresses.rotate_left(self.attempts % count);
-        self.attempts = self.attempts.wrapping_add(1);
-        self.connect_to_next(addresses.into_iter(), ErrorKind::AddrNotAvailable)
+        let addresses = resolve(&self.url)?;
+        self.begin(addresses)
     }
 
     /// Leaves no socket.
@@ -124,6 +121,13 @@ impl Link {
             State::Connected { socket, .. } => socket.write(slices),
             State::Connecting { .. } | State::Closed => Err(ErrorKind::WouldBlock.into()),
         }
+    }
+
+    fn begin(&mut self, mut addresses: Vec<Address>) -> Result<(), ErrorKind> {
+        let count = addresses.len().max(1);
+        addresses.rotate_left(self.attempts % count);
+        self.attempts = self.attempts.wrapping_add(1);
+        self.connect_to_next(addresses.into_iter(), ErrorKind::AddrNotAvailable)
     }
 
     fn look_at_attempt(&mut self) -> Found {
@@ -180,5 +184,60 @@ fn read(socket: &mut Socket, input: &mut Input, buffer: &mut [u8]) -> Found {
             Found::Nothing
         }
         Err(error) => Found::Failed(error.kind()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::{Events, Poll};
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    fn listen() -> (TcpListener, Address) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap());
+        (listener, address)
+    }
+
+    /// How an attempt to connect to one of `addresses` ends.
+    fn attempt(link: &mut Link, poll: &mut Poll, addresses: &[&Address]) -> Found {
+        link.close();
+        link.begin(addresses.iter().map(|&address| address.clone()).collect()).unwrap();
+        let mut events = Events::with_capacity(8);
+        loop {
+            poll.poll(&mut events, Some(Duration::from_secs(5))).unwrap();
+            assert!(!events.is_empty(), "nothing comes of it");
+            match link.look(&mut [0]) {
+                Found::Nothing => {}
+                found => return found,
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_are_tried_in_turn_from_another_one_each_time() {
+        let mut poll = Poll::new().unwrap();
+        let registry = poll.registry().try_clone().unwrap();
+        let mut link = Link::new("127.0.0.1:1".parse().unwrap(), registry);
+        let ((one, first), (two, second)) = (listen(), listen());
+        let is_reached = |listener: &TcpListener| {
+            listener.set_nonblocking(true).unwrap();
+            listener.accept().is_ok()
+        };
+        assert_eq!(attempt(&mut link, &mut poll, &[&first, &second]), Found::Connected);
+        assert!(is_reached(&one) && !is_reached(&two));
+        assert_eq!(attempt(&mut link, &mut poll, &[&first, &second]), Found::Connected);
+        assert!(!is_reached(&one) && is_reached(&two));
+        drop(one);
+        assert_eq!(
+            attempt(&mut link, &mut poll, &[&first, &second]),
+            Found::Connected,
+            "the second, where the first refuses"
+        );
+        assert!(is_reached(&two));
+        drop(two);
+        let refused = Found::ConnectFailed(ErrorKind::ConnectionRefused);
+        assert_eq!(attempt(&mut link, &mut poll, &[&first, &second]), refused);
     }
 }
