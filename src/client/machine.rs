@@ -20,11 +20,11 @@ use std::time::Duration;
 /// [`poll_timeout`] says. Early, late and repeated calls are harmless. It reports bytes that have arrived before it
 /// reports the time, so that a program which was suspended does not take an answer that waits for silence.
 ///
-/// What is promised of messages to the server, where the server drops unfinished frames: they arrive in order on
-/// each connection, none twice. A message of which any byte is still to be handed to the socket when the connection breaks is sent whole on
-/// the next one; a message that was wholly handed over is never sent again. Hence what the operating system had taken
-/// and not delivered at a cut is lost: plain wires have no acknowledgement that could tell. On the raw wire a message
-/// that had partly left is reported as [`Event::Torn`] instead of being sent again.
+/// What is promised of messages to the server, where the server drops unfinished frames: they arrive in order on each
+/// connection, none twice. A message of which any byte is still to be handed to the socket when the connection breaks
+/// is sent whole on the next one; a message that was wholly handed over is never sent again. Hence what the operating
+/// system had taken and not delivered at a cut is lost: plain wires have no acknowledgement that could tell. On the raw
+/// wire a message that had partly left is reported as [`Event::Torn`] instead of being sent again.
 ///
 /// [`poll_action`]: Client::poll_action
 /// [`poll_transmit`]: Client::poll_transmit

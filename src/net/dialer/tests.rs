@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::thread;
+use std::time::Instant;
 
 /// Longer than anything here takes, so that a test that would hang fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -79,6 +80,11 @@ fn it_connects_talks_is_cut_comes_back_and_stops() {
     assert_eq!(next_but_losses(&mut dialer), Event::Stopped);
     assert_eq!(dialer.poll(None).unwrap(), None);
     assert_eq!(dialer.send(b"three".to_vec()).unwrap_err().refusal, Refusal::Ended);
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test holds the dialer to its promises of when")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// The server of a test may leave before the client does.
@@ -170,7 +176,7 @@ fn a_server_that_hangs_is_left() {
     assert!(matches!(next(&mut dialer), Event::Connected { .. }), "the kernel accepts for it");
     let connected = now();
     assert!(matches!(next(&mut dialer), Event::Lost { reason: CloseReason::Peer(PeerReason::HeartbeatTimeout), .. }));
-    assert!((40..500).contains(&connected.elapsed().as_millis()), "{:?}", connected.elapsed());
+    assert!(connected.elapsed() >= Duration::from_millis(40), "{:?}", connected.elapsed());
 }
 
 #[test]
