@@ -77,6 +77,9 @@ impl Settings {
     /// Largest `max_message_bytes`.
     pub const MAX_MESSAGE_BYTES: usize = 1 << 30;
 
+    /// Longest `heartbeat_probe`: what a WebSocket control frame can carry (RFC 6455, section 5.5).
+    pub const MAX_PROBE_BYTES: usize = 125;
+
     /// The `heartbeat_timeout` that follows an interval set alone.
     pub fn timeout_for(interval: Duration) -> Duration {
         interval.saturating_mul(5) / 2
@@ -131,15 +134,15 @@ impl Settings {
             "choose 1 byte to 1 GiB".to_owned()
         })?;
         let (soft, hard) = (self.write_queue_soft_bytes, self.write_queue_hard_bytes);
-        let room = message + 16;
+        let room = message.max(Self::MAX_PROBE_BYTES) + 16;
         check(hard >= room, "write_queue_hard_bytes", &hard, || {
-            format!("make it at least {room}, so that one message of max_message_bytes ({message}) fits")
+            format!("make it at least {room}, so that a message of max_message_bytes ({message}) and a probe fit")
         })?;
         check(soft > 0 && soft <= hard, "write_queue_soft_bytes", &soft, || {
             format!("choose 1 byte to write_queue_hard_bytes ({hard})")
         })?;
         let probe = self.heartbeat_probe.as_deref().unwrap_or(b"ping");
-        check((1..=125).contains(&probe.len()), "heartbeat_probe", &probe.len(), || {
+        check((1..=Self::MAX_PROBE_BYTES).contains(&probe.len()), "heartbeat_probe", &probe.len(), || {
             "use 1 to 125 bytes, or leave it out".to_owned()
         })
     }
