@@ -1,0 +1,240 @@
+//! The handler of every simulated gateway: one of the crate's own applications, written down as it goes, and beside it
+//! whatever a seed wants handlers to do.
+
+use crate::journal::{Act, Call, Entry, Shared};
+use std::time::Duration;
+use tidegate::apps::{Broadcast, Echo};
+use tidegate::connection::{CloseReason, LocalReason};
+use tidegate::gateway::{ConnId, Context, Handler, SendError, TimerId};
+use tidegate::wire::Prepared;
+
+/// What the handler does beside its application.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Habits {
+    /// Messages that begin with `!` are orders.
+    pub obeys: bool,
+    /// Sends to each who comes.
+    pub greets: bool,
+    /// Broadcasts when somebody has left.
+    pub farewells: bool,
+    /// Panics at one opening in so many.
+    pub shy: Option<u64>,
+}
+
+/// Something done through a context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    Send { to: ConnId, body: Vec<u8>, prepared: bool },
+    Broadcast { except: Option<ConnId>, body: Vec<u8> },
+    Close { id: ConnId, reason: LocalReason },
+    Arm { wait: u64 },
+    Cancel,
+    Panic,
+}
+
+pub enum App {
+    Echo(Echo),
+    Broadcast(Broadcast),
+}
+
+pub struct Recorder {
+    app: App,
+    journal: Shared,
+    habits: Habits,
+    /// Who is open, in the order they came.
+    pub open: Vec<ConnId>,
+    /// The last who have left.
+    pub past: Vec<ConnId>,
+    timers: Vec<(TimerId, u64)>,
+    tokens: u64,
+    opened: u64,
+}
+
+const REMEMBERED: usize = 16;
+
+impl Recorder {
+    pub fn new(app: App, journal: Shared, habits: Habits) -> Self {
+        Self { app, journal, habits, open: Vec::new(), past: Vec::new(), timers: Vec::new(), tokens: 0, opened: 0 }
+    }
+
+    /// Handler timers that were armed and have neither rung nor been cancelled.
+    pub fn timer_count(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// Does something from outside a connection, as a closure from another thread would.
+    pub fn run(&mut self, cx: &mut Context<'_>, order: Order) {
+        self.journal.push(Entry::Enter(Call::Task));
+        self.perform(cx, order);
+        self.journal.push(Entry::Return);
+    }
+
+    fn did(&self, act: Act) {
+        self.journal.push(Entry::Did(act));
+    }
+
+    fn perform(&mut self, cx: &mut Context<'_>, order: Order) {
+        match order {
+            Order::Send { to, body, prepared } => self.send(cx, to, &body, prepared),
+            Order::Broadcast { except, body } => self.broadcast(cx, except, &body),
+            Order::Close { id, reason } => {
+                let reason = CloseReason::Local(reason);
+                let live = cx.connection(id).is_some();
+                self.did(Act::Close { id, reason, live });
+                cx.close(id, reason);
+            }
+            Order::Arm { wait } => self.arm(cx, wait),
+            Order::Cancel => self.cancel(cx),
+            Order::Panic => {
+                self.did(Act::Panic);
+                panic!("{}", HANDLER_PANIC);
+            }
+        }
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>, to: ConnId, body: &[u8], prepared: bool) {
+        let result = if prepared { cx.send_prepared(to, &Prepared::new(body.to_vec())) } else { cx.send(to, body) };
+        let body = self.journal.keep(body);
+        self.did(Act::Send { to, body, result });
+    }
+
+    fn broadcast(&mut self, cx: &mut Context<'_>, except: Option<ConnId>, body: &[u8]) {
+        let receivers = self.receivers(cx, except);
+        let message = Prepared::new(body.to_vec());
+        let took = match except {
+            Some(except) => cx.broadcast_except(except, &message),
+            None => cx.broadcast(&message),
+        };
+        let body = self.journal.keep(body);
+        self.did(Act::Broadcast { except, body, receivers, took: Some(took) });
+    }
+
+    fn receivers(&self, cx: &Context<'_>, except: Option<ConnId>) -> Vec<ConnId> {
+        let others = self.open.iter().copied().filter(|id| Some(*id) != except);
+        others.filter(|id| cx.connection(*id).is_some()).collect()
+    }
+
+    fn arm(&mut self, cx: &mut Context<'_>, wait: u64) {
+        self.tokens += 1;
+        let timer = cx.arm_timer(Duration::from_millis(wait), self.tokens);
+        self.timers.push((timer, self.tokens));
+        self.did(Act::Arm { token: self.tokens, deadline: cx.now() + Duration::from_millis(wait) });
+    }
+
+    fn cancel(&mut self, cx: &mut Context<'_>) {
+        if let Some((timer, token)) = self.timers.pop() {
+            let found = cx.cancel_timer(timer);
+            self.did(Act::Cancel { token, found });
+            assert!(!cx.cancel_timer(timer), "a timer is cancelled once");
+        }
+    }
+
+    /// The application gets the message, and what it will do with it is written down.
+    fn apply(&mut self, cx: &mut Context<'_>, id: ConnId, message: &[u8]) {
+        let body = self.journal.keep(message);
+        match &mut self.app {
+            App::Echo(echo) => {
+                let waiting = |cx: &Context<'_>| cx.connection(id).map(|info| info.queued_bytes);
+                let before = waiting(cx);
+                echo.on_message(cx, id, message);
+                // The echo keeps quiet about a message that no queue may hold; only what waits can tell.
+                let is_large = message.len() + 16 > cx.settings().write_queue_hard_bytes;
+                let refused = is_large && before == waiting(cx);
+                let result = if refused { Err(SendError::TooLarge) } else { Ok(()) };
+                self.journal.push(Entry::Did(Act::Send { to: id, body, result }));
+            }
+            App::Broadcast(broadcast) => {
+                let others = self.open.iter().copied().filter(|other| *other != id);
+                let receivers = others.filter(|id| cx.connection(*id).is_some()).collect();
+                self.journal.push(Entry::Did(Act::Broadcast { except: Some(id), body, receivers, took: None }));
+                broadcast.on_message(cx, id, message);
+            }
+        }
+    }
+
+    /// An order in a message: the letter says what, the byte after it with whom.
+    fn obey(&mut self, cx: &mut Context<'_>, id: ConnId, message: &[u8]) {
+        let (letter, choice) = (message.get(1).copied().unwrap_or(0), message.get(2).copied().unwrap_or(0));
+        let other = self.open[usize::from(choice) % self.open.len()];
+        let body = message.to_vec();
+        match letter {
+            b'c' => self.perform(cx, Order::Close { id, reason: LocalReason::Normal }),
+            b'u' => self.perform(cx, Order::Close { id, reason: LocalReason::Unauthorised }),
+            b'k' => self.perform(cx, Order::Close { id: other, reason: LocalReason::Kicked }),
+            b'p' => self.perform(cx, Order::Panic),
+            b't' => self.arm(cx, u64::from(choice) * 7),
+            b'x' => self.cancel(cx),
+            b'o' => self.perform(cx, Order::Send { to: other, body, prepared: false }),
+            b'm' => self.send_many(cx, id, other, &body),
+            b'b' => self.perform(cx, Order::Broadcast { except: None, body }),
+            _ => self.apply(cx, id, message),
+        }
+    }
+
+    /// Gathered, shared, gathered again, to oneself and to another: everything must stay in order.
+    fn send_many(&mut self, cx: &mut Context<'_>, id: ConnId, other: ConnId, body: &[u8]) {
+        for prepared in [false, false, true, false, true] {
+            self.send(cx, id, body, prepared);
+            self.send(cx, other, body, !prepared);
+        }
+    }
+}
+
+/// What a handler's panic says, so that one of ours is told from a slip of the crate's.
+pub const HANDLER_PANIC: &str = "the simulated handler panics";
+
+impl Handler for Recorder {
+    fn on_opened(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        self.journal.push(Entry::Enter(Call::Opened(id)));
+        self.open.push(id);
+        self.opened += 1;
+        assert_eq!(cx.find(&cx.text(id).to_string()), Some(id), "an open connection is found by its text");
+        if self.habits.greets {
+            self.send(cx, id, b"hello", self.opened.is_multiple_of(2));
+        }
+        if self.habits.shy.is_some_and(|one_in| self.opened.is_multiple_of(one_in)) {
+            self.perform(cx, Order::Panic);
+        }
+        self.journal.push(Entry::Return);
+    }
+
+    fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: &[u8]) {
+        let body = self.journal.keep(message);
+        self.journal.push(Entry::Enter(Call::Message(id, body)));
+        if self.habits.obeys && message.first() == Some(&b'!') && message.len() > 1 {
+            self.obey(cx, id, message);
+        } else {
+            self.apply(cx, id, message);
+        }
+        self.journal.push(Entry::Return);
+    }
+
+    fn on_closed(&mut self, cx: &mut Context<'_>, id: ConnId, reason: CloseReason) {
+        self.journal.push(Entry::Enter(Call::Ended(id, reason)));
+        self.open.retain(|open| *open != id);
+        self.past.push(id);
+        if self.past.len() > REMEMBERED {
+            self.past.remove(0);
+        }
+        assert_eq!(cx.connection(id), None, "a closed connection is not known any more");
+        assert_eq!(cx.find(&cx.text(id).to_string()), None, "nor is it found by its text");
+        if self.habits.farewells {
+            self.broadcast(cx, None, b"somebody has left");
+        }
+        self.journal.push(Entry::Return);
+    }
+
+    fn on_timer(&mut self, cx: &mut Context<'_>, token: u64) {
+        self.journal.push(Entry::Enter(Call::Timer(token)));
+        self.timers.retain(|(_, other)| *other != token);
+        if token.is_multiple_of(3) {
+            self.broadcast(cx, None, b"the timer rang");
+        }
+        if token.is_multiple_of(5)
+            && let Some(past) = self.past.last().copied()
+        {
+            self.send(cx, past, b"to somebody who has left", token.is_multiple_of(2));
+        }
+        self.journal.push(Entry::Return);
+    }
+}

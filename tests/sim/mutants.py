@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Proves that the simulator bites: breaks the crate in one place at a time and expects some seed to notice.
+
+Each mutant is a file, a text that stands in it exactly once, and what to put in its place. It is applied to a copy of
+the tree, the simulator is built there in release and run, and the first seed that breaks a rule is named. Exits with 1
+where a mutant survives, and with 2 where a text is no longer there: then the mutant wants to be written anew.
+
+    tests/sim/mutants.py [--seeds 500] [NAME ...]
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# A mutant that makes the loop turn for ever is caught by the clock.
+LONGEST_RUN = 600
+
+INPUT, MACHINE, DEADLINES = "src/connection/input.rs", "src/connection/machine.rs", "src/connection/deadlines.rs"
+CORE, REACTOR = "src/gateway/core.rs", "src/gateway/reactor.rs"
+RECEIVE, TRANSMIT = "src/gateway/receive.rs", "src/gateway/transmit.rs"
+
+MUTANTS = [
+    # Slips of the kind that hurt most.
+    ("last byte of a tail dropped", INPUT,
+     "pool.append(&mut self.tail, bytes);\n            *bytes = &[];\n            self.set_scanned();",
+     "pool.append(&mut self.tail, &bytes[..bytes.len() - 1]);\n            *bytes = &[];\n            self.set_scanned();"),
+    ("timer not cancelled", CORE, "self.wheel.cancel(key(id));\n        self.return_queue(id);", "self.return_queue(id);"),
+    ("slot used again without a new generation", "src/gateway/slots.rs", "        self.last_serial += 1;\n", ""),
+    ("budget used up without the unread list", REACTOR,
+     "may_hold_more = n == self.receive_buffer.len();", "may_hold_more = n > self.receive_buffer.len();"),
+    ("messages handled after the end was decided", INPUT,
+     "Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => {\n                *bytes = &[];\n"
+     "                Input::NeedMore\n            }",
+     "Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => {\n                let whole = *bytes;\n"
+     "                *bytes = &[];\n                if whole.is_empty() { Input::NeedMore }"
+     " else { Input::Message(Payload::InPlace(whole)) }\n            }"),
+    # Ids, slots, tables.
+    ("an old id finds the new owner of its slot", "src/gateway/slots.rs",
+     "let (owner, value) = self.pages.get_mut(id.slot())?;\n        (*owner == id).then_some(value)",
+     "let (_, value) = self.pages.get_mut(id.slot())?;\n        Some(value)"),
+    ("who leaves still counts against its address", CORE, "self.admission.leave(slot.peer);", "let _ = slot;"),
+    ("an end is told twice", CORE,
+     "self.ended.push_back((id, reason));", "self.ended.push_back((id, reason));\n            self.ended.push_back((id, reason));"),
+    ("a panic closes nobody", "src/gateway/machine.rs",
+     "core.close(id, CloseReason::Local(LocalReason::HandlerPanicked), now);", "let _ = (id, CloseReason::Local(LocalReason::HandlerPanicked));"),
+    ("a broadcast comes back to its sender", CORE, ".filter(|id| Some(*id) != except)", ".filter(|id| Some(*id) != except || now.as_millis() > 0)"),
+    # Deadlines.
+    ("heartbeat late by an interval", DEADLINES,
+     "self.last_received + settings.heartbeat_timeout)", "self.last_received + settings.heartbeat_timeout + settings.heartbeat_interval)"),
+    ("timer not armed again after it rang", "src/gateway/deadlines.rs",
+     "Due::Drop => core.drop_connection(id),\n        }\n        core.rearm(id);", "Due::Drop => core.drop_connection(id),\n        }"),
+    ("busy peers are probed", DEADLINES, "self.last_received.max(asked) + settings.heartbeat_interval", "asked + settings.heartbeat_interval"),
+    ("silence counted from before reading resumed", MACHINE,
+     "self.last_received = now;\n        self.last_message = now;", "self.last_message = now;"),
+    ("write stall counted from the last message", MACHINE,
+     "if queue.is_empty() {\n            self.progress_at = now;", "if queue.is_empty() {\n            self.progress_at = self.last_message;"),
+    ("first bytes change no timer", RECEIVE, "                self.core.rearm(id);\n", ""),
+    # Reading.
+    ("back-pressure never ends", TRANSMIT,
+     "let resume_reading = slot.reading == Reading::Held &&", "let resume_reading = slot.reading == Reading::Listed &&"),
+    ("an end behind bytes is forgotten", RECEIVE, "slot.reads_to_end |= readiness.closing;", "slot.reads_to_end |= readiness.closing && readiness.writable;"),
+    ("buffer of a whole frame not given back", RECEIVE, "core.pool.give(frame);", "drop(frame);"),
+    ("the return before a newline stays", "src/wire/line.rs",
+     "let end = if newline > 0 && bytes[newline - 1] == b'\\r' { newline - 1 } else { newline };", "let end = newline;"),
+    ("a message at the limit is too large", "src/wire/length.rs", "if body > max {", "if body >= max {"),
+    ("a line may be one byte too long", "src/wire/line.rs", "return if could_still_fit(bytes, max)", "return if could_still_fit(bytes, max + 1)"),
+    ("PING answered in lower case", "src/connection/heartbeat.rs", 'b"PING" if forms.upper => Some(b"PONG")', 'b"PING" if forms.upper => Some(b"pong")'),
+    # Writing.
+    ("a byte lost after a partial write", CORE, "self.queue_rest(id, &gathered[sent..], now);", "self.queue_rest(id, &gathered[(sent + 1).min(gathered.len())..], now);"),
+    ("gathered past what waits", CORE, "if slot.connection.queued_bytes() == 0\n            && let Some(gathered)", "if let Some(gathered)"),
+    ("gathered bytes forgotten at a shared send", CORE, "            self.queue_rest(id, &gathered, now);\n            self.gather.put_back(gathered);\n            self.slots", "            self.gather.put_back(gathered);\n            self.slots"),
+    ("ended connection stays after its last byte", TRANSMIT, "if over && !shut_down {", "if over && shut_down && outcome.resume_reading {"),
+    ("hard limit twice as high", CORE, "if after > self.settings.write_queue_hard_bytes {", "if after > self.settings.write_queue_hard_bytes * 2 {"),
+    ("space does not wake the writer", RECEIVE, "let flush = readiness.writable &&", "let flush = readiness.writable && readiness.closing &&"),
+    ("a full socket counts as emptied", "src/buffer/write_queue.rs", "self.sent -= len;", "self.sent = 0;"),
+    # As it once was: each of these was found by reading or by the simulator, and mended.
+    ("bytes sent before a failing write not counted", "src/buffer/write_queue.rs",
+     "Err(error) => return (total, Err(error)),", "Err(error) => return (0, Err(error)),"),
+    ("silence not looked for when a queue drains unread", TRANSMIT,
+     "let heard_again = before > soft && before - sent <= soft;", "let heard_again = false && before > soft;"),
+    ("sent to whom the spilling of what was gathered ended", CORE,
+     "            self.slots.get(id).filter(|slot| slot.connection.is_live()).ok_or(SendError::Gone)?;\n", ""),
+    ("memory kept when nobody is left to wake the loop", "src/gateway/deadlines.rs",
+     "if self.trim_at.is_none() && self.core.has_slack() {", "if self.trim_at.is_none() && self.core.has_slack() && self.core.slots.len() > 0 {"),
+    ("idle while nobody reads what it says", DEADLINES,
+     "settings.idle_timeout.filter(|_| self.wants_bytes(settings))", "settings.idle_timeout"),
+    ("an end met in a flush told after its slot is free", REACTOR, "if !self.gateway.deliver_ended(now) {", "if now.as_millis() < u64::MAX {"),
+    # The door, the drain.
+    ("accepting never goes on", "src/gateway/accept.rs", "self.state = State::Paused { again_at: now + PAUSE };", "self.state = State::Empty;"),
+    ("a drain tells everybody at once", "src/gateway/drain.rs", "if passed >= self.window {", "if passed >= Duration::ZERO {"),
+    # The client.
+    ("client sends the rest of a cut message", "src/client/outbox.rs", "let has_begun = std::mem::take(&mut self.sent) > 0;", "let has_begun = self.sent > 0;"),
+    ("client comes back at once", "src/client/machine.rs", "attempt_at: now + next_attempt.delay", "attempt_at: now"),
+]
+
+
+def main():
+    options = read_options()
+    chosen = [mutant for mutant in MUTANTS if not options.names or mutant[0] in options.names]
+    with tempfile.TemporaryDirectory(prefix="tidegate-mutants-") as work:
+        tree = Path(work) / "tree"
+        copy_tree(tree)
+        check_texts(tree, chosen)
+        survivors = [name for name, *change in chosen if not is_caught(tree, name, change, options.seeds)]
+    if survivors:
+        sys.exit(f"{len(survivors)} of {len(chosen)} survived: {', '.join(survivors)}")
+    print(f"all {len(chosen)} caught")
+
+
+def read_options():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=500)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="mutants to try; all if none is named")
+    return parser.parse_args()
+
+
+def copy_tree(tree):
+    for part in ("src", "tests/sim", "benches/timer_wheel.rs", "examples", "Cargo.toml", "Cargo.lock", ".clippy.toml"):
+        (tree / part).parent.mkdir(parents=True, exist_ok=True)
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, tree / part)
+        elif source.exists():
+            shutil.copy2(source, tree / part)
+
+
+def check_texts(tree, mutants):
+    lost = [f"{name}: in {file} {(tree / file).read_text().count(text)} times"
+            for name, file, text, _ in mutants if (tree / file).read_text().count(text) != 1]
+    if lost:
+        print("texts that do not stand exactly once:", *lost, sep="\n  ")
+        sys.exit(2)
+
+
+def is_caught(tree, name, change, seeds):
+    """Applies one change, runs the simulator, takes the change back."""
+    file, text, replacement = change
+    path = tree / file
+    original = path.read_text()
+    path.write_text(original.replace(text, replacement))
+    try:
+        build(tree, name)
+        verdict = run(tree, seeds)
+    finally:
+        path.write_text(original)
+    print(f"{'caught' if verdict else 'SURVIVED':<9} {name:<46} {verdict or ''}", flush=True)
+    return bool(verdict)
+
+
+def cargo(tree, *arguments, **settings):
+    # Speed of building counts here more than speed of running; the profile is release all the same.
+    fast = {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16", "CARGO_INCREMENTAL": "1",
+            "CARGO_TARGET_DIR": os.environ.get("CARGO_TARGET_DIR", "/tmp/tidegate-mutants"), "RUSTFLAGS": "-Awarnings"}
+    command = ["cargo", "test", "--release", "--no-default-features", "--test", "sim", *arguments]
+    return subprocess.run(command, cwd=tree, env={**os.environ, **fast, **settings}, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LONGEST_RUN)
+
+
+def build(tree, name):
+    result = cargo(tree, "--no-run", "-j1")
+    if result.returncode:
+        sys.exit(f"`{name}` does not compile:\n{result.stdout[-3000:]}")
+
+
+def run(tree, seeds):
+    """Which seed broke which rule; nothing where all held."""
+    try:
+        result = cargo(tree, "seeds_hold_and", "--", "--nocapture", TIDEGATE_SIM_SEEDS=str(seeds), TIDEGATE_SIM_SHRINK="0")
+    except subprocess.TimeoutExpired:
+        return f"hangs ({LONGEST_RUN} s)"
+    found = re.search(r"^seed (\d+) broke a rule: (.*)$", result.stdout, re.MULTILINE)
+    if found:
+        return f"seed {found[1]}, after {int(found[1]) + 1}: {found[2]}"
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+//! A whole run as data: what a seed decides, and the list of events that a failing run can be cut down to.
+
+use crate::handler::Habits;
+use crate::knobs::{Fault, Faults, draw_habits, draw_listeners, draw_settings, draw_start};
+use crate::rng::Rng;
+use tidegate::config::{HeartbeatForms, Settings};
+use tidegate::connection::ListenWire;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum World {
+    Echo,
+    Broadcast,
+}
+
+/// SAFETY: nothing wrong may happen. LIVENESS: moreover, when faults stop, everything must settle in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Safety,
+    Liveness,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The gateway closes its connections in order.
+    Drain,
+    /// The gateway stops at once.
+    Stop,
+    /// The peers go.
+    Leave,
+}
+
+/// One event. It holds what it needs, so that any part of a list of them is a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Action {
+    /// Milliseconds after the one before.
+    pub wait: u64,
+    /// Whether the loop turns before the next; if not, several come in one batch.
+    pub turn: bool,
+    /// Whose turn it is; a vacant chair gets a new peer.
+    pub chair: usize,
+    pub seed: u64,
+    pub deed: Deed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// A peer comes and says nothing.
+    Come,
+    /// Many peers come at once.
+    Crowd,
+    Say,
+    /// A few messages, the last of which is cut off.
+    SayPart,
+    /// The rest of what was cut off.
+    SayRest,
+    Beat,
+    /// More than one read takes.
+    Burst,
+    /// An order to the handler.
+    Order,
+    Oversize,
+    Http,
+    Tls,
+    /// A peer's first bytes do not tell what it speaks.
+    Hesitate,
+    Noise,
+    End,
+    SayAndEnd,
+    Reset,
+    Vanish,
+    Mute,
+    Deaf,
+    Thaw,
+    FailWrite,
+    FailAttach,
+    FailAccept,
+    Descriptors,
+    Spurious,
+    Stale,
+    Task,
+    Wait,
+    Jump,
+    Drain,
+    /// Nothing but what comes of itself.
+    Nothing,
+}
+
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub seed: u64,
+    pub world: World,
+    pub mode: Mode,
+    pub ending: Ending,
+    pub settings: Settings,
+    pub listeners: Vec<ListenWire>,
+    pub faults: Faults,
+    pub habits: Habits,
+    pub start: u64,
+    pub chairs: usize,
+    /// Chairs below this are taken by the crate's own reconnecting client.
+    pub clients: usize,
+    pub actions: Vec<Action>,
+}
+
+impl Plan {
+    /// The run of a seed.
+    pub fn draw(seed: u64, events: usize) -> Self {
+        let rng = &mut Rng::new(seed);
+        let faults = Faults::draw(rng);
+        let settings = draw_settings(rng, faults);
+        let mut plan = Self {
+            seed,
+            world: if rng.chance(50) { World::Echo } else { World::Broadcast },
+            mode: if rng.chance(50) { Mode::Safety } else { Mode::Liveness },
+            ending: rng.weighted(&[(2, Ending::Drain), (1, Ending::Stop), (2, Ending::Leave)]),
+            listeners: draw_listeners(rng),
+            habits: draw_habits(rng, faults),
+            start: draw_start(rng),
+            chairs: rng.magnitude(2, 24) as usize,
+            clients: 0,
+            settings,
+            faults,
+            actions: Vec::new(),
+        };
+        plan.clients =
+            if plan.settings.max_message_bytes >= 24 && rng.chance(40) { rng.size(1, plan.chairs) } else { 0 };
+        if plan.clients > 0 {
+            // Else a broadcast of each client's question is answered by all others, and each answer is broadcast.
+            plan.settings.heartbeat_answers = HeartbeatForms::ALL;
+        }
+        plan.actions = plan.draw_actions(rng, events);
+        plan
+    }
+
+    fn draw_actions(&self, rng: &mut Rng, events: usize) -> Vec<Action> {
+        let weights = self.weights();
+        let drain_at = self.faults.has(Fault::Drain).then(|| rng.size(events / 2, events * 2));
+        let pace = rng.magnitude(1, 2000);
+        let one = |at| Action {
+            wait: draw_wait(rng, pace),
+            turn: rng.chance(70),
+            chair: rng.below(self.chairs as u64) as usize,
+            seed: rng.next(),
+            deed: if drain_at == Some(at) { Deed::Drain } else { rng.weighted(&weights) },
+        };
+        (0..events).map(one).collect()
+    }
+
+    /// How often each deed is done, by the faults that are on.
+    fn weights(&self) -> Vec<(u64, Deed)> {
+        let on = |fault, weight| if self.faults.has(fault) { weight } else { 0 };
+        let orders = if self.habits.obeys { 6 } else { 0 };
+        vec![
+            (6, Deed::Come),
+            (60, Deed::Say),
+            (8, Deed::Beat),
+            (4, Deed::Wait),
+            (10, Deed::Nothing),
+            (orders, Deed::Order),
+            (on(Fault::Bursts, 1), Deed::Burst),
+            (on(Fault::Split, 8), Deed::SayPart),
+            (on(Fault::Split, 10), Deed::SayRest),
+            (on(Fault::Bursts, 1), Deed::Crowd),
+            (on(Fault::Hostile, 2), Deed::Oversize),
+            (on(Fault::Hostile, 2), Deed::Http),
+            (on(Fault::Hostile, 1), Deed::Tls),
+            (on(Fault::Hostile, 3), Deed::Noise),
+            (on(Fault::Hostile, 2), Deed::Hesitate),
+            (on(Fault::Leave, 3), Deed::End),
+            (on(Fault::Leave, 3), Deed::SayAndEnd),
+            (on(Fault::Leave, 2), Deed::Vanish),
+            (on(Fault::Reset, 3), Deed::Reset),
+            (on(Fault::HalfOpen, 3), Deed::Mute),
+            (on(Fault::HalfOpen, 3), Deed::Deaf),
+            (on(Fault::HalfOpen, 4), Deed::Thaw),
+            (on(Fault::FailWrite, 3), Deed::FailWrite),
+            (on(Fault::FailAttach, 2), Deed::FailAttach),
+            (on(Fault::FailAccept, 3), Deed::FailAccept),
+            (on(Fault::Descriptors, 3), Deed::Descriptors),
+            (on(Fault::Spurious, 5), Deed::Spurious),
+            (on(Fault::Spurious, 3), Deed::Stale),
+            (on(Fault::Tasks, 8), Deed::Task),
+            (on(Fault::Jump, 1), Deed::Jump),
+        ]
+    }
+}
+
+fn draw_wait(rng: &mut Rng, pace: u64) -> u64 {
+    match rng.below(10) {
+        0..=5 => 0,
+        6..=8 => rng.below(pace.min(20) + 1),
+        _ => rng.below(pace + 1),
+    }
+}
