@@ -156,7 +156,7 @@ def is_caught(tree, name, change, seeds):
 def cargo(tree, *arguments, **settings):
     # Speed of building counts here more than speed of running; the profile is release all the same.
     fast = {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16", "CARGO_INCREMENTAL": "1",
-            "CARGO_TARGET_DIR": os.environ.get("CARGO_TARGET_DIR", "/tmp/tidegate-mutants"), "RUSTFLAGS": "-Awarnings"}
+            "CARGO_TARGET_DIR": os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target" / "mutants")), "RUSTFLAGS": "-Awarnings"}
     command = ["cargo", "test", "--release", "--no-default-features", "--test", "sim", *arguments]
     return subprocess.run(command, cwd=tree, env={**os.environ, **fast, **settings}, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LONGEST_RUN)
