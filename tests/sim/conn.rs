@@ -220,7 +220,8 @@ impl Conn {
             CloseReason::Local(LocalReason::IdleTimeout) => {
                 let idle = settings.idle_timeout.unwrap_or(Duration::MAX);
                 (
-                    settings.idle_timeout.is_some() && unread == 0,
+                    // A large message may be under way, a budget's worth in each turn.
+                    settings.idle_timeout.is_some() && (unread == 0 || self.heard_at == now),
                     self.message_at.max(self.silent_from).saturating_add(millis(idle)),
                 )
             }

@@ -104,7 +104,7 @@ impl World<'_> {
             (Deed::Mute, Some(sock)) => net.socks[sock].mute = true,
             (Deed::Deaf, Some(sock)) => net.socks[sock].deaf = true,
             (Deed::Thaw, Some(sock)) if customer.client.is_connected() => net.thaw(sock),
-            (Deed::FailWrite, Some(sock)) => net.socks[sock].fail_write = Some(ErrorKind::TimedOut),
+            (Deed::FailWrite, Some(sock)) => net.socks[sock].fail_write = Some((1, ErrorKind::TimedOut)),
             _ => {
                 for _ in 0..self.rng.size(1, 4) {
                     customer.say(self.rng.magnitude(0, most) as usize);
@@ -250,7 +250,7 @@ impl World<'_> {
 
     fn break_line(&mut self, sock: usize, deed: Deed) {
         let body = self.compose(sock);
-        let loses = self.rng.chance(50);
+        let (loses, writes) = (self.rng.chance(50), self.rng.below(3) as u32);
         let fault = self.rng.pick(&[ErrorKind::TimedOut, ErrorKind::HostUnreachable, ErrorKind::BrokenPipe]);
         self.with_peer(sock, |peer, net, _| match deed {
             Deed::End => peer.end(net, Segment::End),
@@ -269,7 +269,7 @@ impl World<'_> {
             Deed::Mute => net.socks[sock].mute = true,
             Deed::Deaf => net.socks[sock].deaf = true,
             Deed::Thaw => net.thaw(sock),
-            Deed::FailWrite => net.socks[sock].fail_write = Some(fault),
+            Deed::FailWrite => net.socks[sock].fail_write = Some((writes, fault)),
             _ => {}
         });
     }
@@ -352,6 +352,7 @@ impl World<'_> {
             5 => Order::Arm { wait },
             6 => Order::Cancel,
             7 if self.plan.faults.has(Fault::Panic) => Order::Panic,
+            8 if self.rng.chance(30) => Order::Volley { times: self.rng.size(2, 100), body },
             _ => Order::Broadcast { except, body },
         };
         self.order(order)

@@ -24,10 +24,27 @@ pub struct Habits {
 /// Something done through a context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    Send { to: ConnId, body: Vec<u8>, prepared: bool },
-    Broadcast { except: Option<ConnId>, body: Vec<u8> },
-    Close { id: ConnId, reason: LocalReason },
-    Arm { wait: u64 },
+    Send {
+        to: ConnId,
+        body: Vec<u8>,
+        prepared: bool,
+    },
+    Broadcast {
+        except: Option<ConnId>,
+        body: Vec<u8>,
+    },
+    /// The same to everybody, so often in a row that one write does not take it.
+    Volley {
+        times: usize,
+        body: Vec<u8>,
+    },
+    Close {
+        id: ConnId,
+        reason: LocalReason,
+    },
+    Arm {
+        wait: u64,
+    },
     Cancel,
     Panic,
 }
@@ -77,6 +94,7 @@ impl Recorder {
         match order {
             Order::Send { to, body, prepared } => self.send(cx, to, &body, prepared),
             Order::Broadcast { except, body } => self.broadcast(cx, except, &body),
+            Order::Volley { times, body } => (0..times).for_each(|_| self.broadcast(cx, None, &body)),
             Order::Close { id, reason } => {
                 let reason = CloseReason::Local(reason);
                 let live = cx.connection(id).is_some();

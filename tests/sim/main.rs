@@ -104,11 +104,12 @@ fn one_seed() {
     }
 }
 
-/// Names every failing seed of the first `TIDEGATE_SIM_SURVEY`, where that is asked for.
+/// Names every failing seed among `TIDEGATE_SIM_SURVEY` from `TIDEGATE_SIM_FROM` on, where that is asked for.
 #[test]
 fn survey() {
     quiet_panics();
-    for seed in 0..asked("TIDEGATE_SIM_SURVEY").unwrap_or(0) {
+    let from = asked("TIDEGATE_SIM_FROM").unwrap_or(0);
+    for seed in from..from + asked("TIDEGATE_SIM_SURVEY").unwrap_or(0) {
         let outcome = run(&Plan::draw(seed, EVENTS), &Seen::default(), false);
         if let Some(Failure { step, violation, .. }) = outcome.failure {
             println!("seed {seed} at {step}: {} {:?} {}", violation.rule, violation.conn, violation.detail);

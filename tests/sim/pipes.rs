@@ -84,8 +84,8 @@ pub struct Sock {
     pub deaf: bool,
     /// The peer has closed its socket: whatever reaches it is answered by a reset.
     pub gone: bool,
-    /// The next write fails so.
-    pub fail_write: Option<ErrorKind>,
+    /// After so many more writes one fails so.
+    pub fail_write: Option<(u32, ErrorKind)>,
     /// The last read was interrupted: what lies here was asked for.
     pub interrupted: bool,
     /// Partial writes and interruptions at random, in percent.
@@ -168,12 +168,16 @@ impl Sock {
 
     /// How many of `offered` bytes the socket takes.
     pub fn accepts(&mut self, offered: usize, rng: &mut Rng) -> Result<usize, ErrorKind> {
-        if let Some(kind) = self.error.take().or(self.fail_write.take()) {
+        let failing = self.fail_write.take_if(|(writes, _)| *writes == 0).map(|(_, kind)| kind);
+        if let Some(kind) = self.error.take().or(failing) {
             self.dead = true;
             return Err(kind);
         }
         if self.dead {
             return Err(ErrorKind::BrokenPipe);
+        }
+        if let Some((writes, _)) = self.fail_write.as_mut() {
+            *writes -= 1;
         }
         let mut room = self.room.saturating_sub(self.outbox.len()).min(offered);
         if self.flaky > 0 && rng.chance(self.flaky) {
