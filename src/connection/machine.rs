@@ -185,12 +185,13 @@ impl Connection {
         if bucket.is_some_and(|bucket| !bucket.take(1, now)) {
             return Verdict::TooMany;
         }
-        if let Some(answer) = answer(message, settings.heartbeat_answers) {
-            return Verdict::Heartbeat(answer);
-        }
+        // First, because the byte 0x01 answers itself: answering the answer would never end.
         if self.awaits_answer && self.is_answer(message, settings) {
             self.awaits_answer = false;
             return Verdict::ProbeAnswered;
+        }
+        if let Some(answer) = answer(message, settings.heartbeat_answers) {
+            return Verdict::Heartbeat(answer);
         }
         self.last_message = now;
         Verdict::Deliver

@@ -175,6 +175,14 @@ fn the_answer_to_a_probe_is_no_message_and_any_other_pong_is() {
 }
 
 #[test]
+fn the_byte_that_answers_our_byte_is_not_answered_again() {
+    let mut bench = Bench::new(ListenWire::Fixed(Wire::Length), |s| s.heartbeat_probe = Some(vec![1]));
+    assert_eq!(bench.due(25_000), Due::Probe);
+    assert_eq!(bench.connection.on_message(&[1], at(25_001), &bench.settings), Verdict::ProbeAnswered);
+    assert_eq!(bench.connection.on_message(&[1], at(25_002), &bench.settings), Verdict::Heartbeat(&[1]));
+}
+
+#[test]
 fn heartbeats_can_be_off() {
     let mut bench = Bench::new(ListenWire::Fixed(Wire::Line), |s| s.heartbeat_interval = Duration::ZERO);
     assert_eq!(bench.due(10_000), Due::Nothing);
