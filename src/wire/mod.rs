@@ -4,12 +4,16 @@
 //! bytes. Decoders know bytes only; whose fault a broken stream is decides `connection`.
 
 mod detect;
+#[cfg(feature = "websocket")]
+pub mod http;
 mod length;
 mod line;
 mod prepared;
+pub mod proxy;
 mod refusal;
 #[cfg(test)]
 mod tests;
+pub mod websocket;
 
 use std::fmt;
 use std::ops::Range;
