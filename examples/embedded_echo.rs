@@ -3,11 +3,12 @@
 use tidegate::config::Settings;
 use tidegate::gateway::{ConnId, Context, Handler};
 use tidegate::net::{EventLoop, ListenOptions};
+use tidegate::wire::Message;
 
 struct Echo;
 
 impl Handler for Echo {
-    fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: &[u8]) {
+    fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
         if let Err(error) = cx.send(id, message) {
             eprintln!("{}: {error}", cx.text(id));
         }

@@ -1,17 +1,27 @@
 //! The two applications that need nothing but the embedding interface.
 
+#[cfg(feature = "websocket")]
+use crate::admin;
+#[cfg(feature = "websocket")]
+use crate::gateway::Request;
 use crate::gateway::{ConnId, Context, Handler};
-use crate::wire::Prepared;
-use bytes::Bytes;
+#[cfg(feature = "websocket")]
+use crate::wire::http::Response;
+use crate::wire::{Message, Prepared};
 
-/// Sends each message back to where it came from.
+/// Sends each message back to where it came from, as what it came.
 #[derive(Debug, Default)]
 pub struct Echo;
 
 impl Handler for Echo {
-    fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: &[u8]) {
+    fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
         // A connection that is gone, or an echo too large for its queue, has its reason counted elsewhere.
         let _ = cx.send(id, message);
+    }
+
+    #[cfg(feature = "websocket")]
+    fn on_request(&mut self, cx: &mut Context<'_>, _: ConnId, request: &Request<'_>) -> Response {
+        admin::respond(cx, request)
     }
 }
 
@@ -20,7 +30,12 @@ impl Handler for Echo {
 pub struct Broadcast;
 
 impl Handler for Broadcast {
-    fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: &[u8]) {
-        cx.broadcast_except(id, &Prepared::new(Bytes::copy_from_slice(message)));
+    fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
+        cx.broadcast_except(id, &Prepared::from(message));
+    }
+
+    #[cfg(feature = "websocket")]
+    fn on_request(&mut self, cx: &mut Context<'_>, _: ConnId, request: &Request<'_>) -> Response {
+        admin::respond(cx, request)
     }
 }

@@ -8,6 +8,8 @@
 //! Everything but `net` and the program itself works without sockets, clock or threads. An embedder begins with
 //! [`net::EventLoop`] and a [`gateway::Handler`]; whoever has a loop already drives a [`gateway::Reactor`].
 
+#[cfg(feature = "websocket")]
+pub mod admin;
 pub mod apps;
 pub mod buffer;
 #[cfg(feature = "cli")]

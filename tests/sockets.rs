@@ -13,6 +13,7 @@ use tidegate::config::Settings;
 use tidegate::connection::{CloseReason, LocalReason};
 use tidegate::gateway::{ConnId, Context, Handler};
 use tidegate::net::{EventLoop, Handle, HandleError, ListenOptions, ListenUrl};
+use tidegate::wire::Message;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -182,7 +183,7 @@ struct CountWakes {
 }
 
 impl Handler for CountWakes {
-    fn on_message(&mut self, _: &mut Context<'_>, _: ConnId, _: &[u8]) {}
+    fn on_message(&mut self, _: &mut Context<'_>, _: ConnId, _: Message<'_>) {}
 
     fn on_woken(&mut self, _: &mut Context<'_>) {
         self.wakes += 1;
@@ -284,8 +285,8 @@ struct Touchy {
 }
 
 impl Handler for Touchy {
-    fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: &[u8]) {
-        assert_ne!(message, b"500", "as asked");
+    fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
+        assert_ne!(message.bytes(), b"500", "as asked");
         cx.send(id, message).unwrap();
     }
 

@@ -3,11 +3,12 @@
 use super::options::Options;
 use super::sources::{Entry, Found};
 use super::values::{self, App};
-use crate::config::Settings;
+use crate::config::{SettingError, Settings};
 use crate::connection::ListenWire;
-use crate::net::{ListenOptions, ListenUrl};
+use crate::net::{ListenOptions, ListenUrl, TlsFiles};
 use log::LevelFilter;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Everything `serve` needs to know.
 #[derive(Debug)]
@@ -18,6 +19,52 @@ pub(super) struct Configuration {
     pub(super) log_level: LevelFilter,
     pub(super) backlog: u32,
     pub(super) reuse_port: bool,
+    pub(super) tls: Tls,
+}
+
+/// What is needed to serve TLS.
+#[derive(Debug, Default)]
+pub(super) struct Tls {
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) client_ca: Option<PathBuf>,
+    pub(super) require_client_certificate: bool,
+}
+
+impl Tls {
+    /// The files to load, where TLS is to be served.
+    pub(super) fn files(&self) -> Option<TlsFiles> {
+        let (certificate, key) = (self.certificate.clone()?, self.key.clone()?);
+        let (client_ca, require_client_certificate) = (self.client_ca.clone(), self.require_client_certificate);
+        Some(TlsFiles { certificate, key, client_ca, require_client_certificate })
+    }
+
+    /// Settings that are at odds: the one at fault, its value and the mend.
+    fn validate(&self, listen: &[ListenUrl]) -> Result<(), SettingError> {
+        let fault = |setting, value: String, mend: &str| Err(SettingError { setting, value, mend: mend.to_owned() });
+        let show = |path: &Option<PathBuf>| show_path(path.as_ref());
+        match (&self.certificate, &self.key) {
+            (Some(_), None) => return fault("tls_certificate", show(&self.certificate), "set tls_key as well"),
+            (None, Some(_)) => return fault("tls_key", show(&self.key), "set tls_certificate as well"),
+            (None, None) if self.client_ca.is_some() => {
+                return fault("tls_client_ca", show(&self.client_ca), "set tls_certificate and tls_key as well");
+            }
+            (None, None) => {
+                if let Some(url) = listen.iter().find(|url| url.tls) {
+                    return fault("listen", url.to_string(), "set tls_certificate and tls_key, or listen without TLS");
+                }
+            }
+            (Some(_), Some(_)) => {}
+        }
+        if self.require_client_certificate && self.client_ca.is_none() {
+            return fault("tls_require_client_certificate", "true".to_owned(), "set tls_client_ca as well");
+        }
+        Ok(())
+    }
+}
+
+fn show_path(path: Option<&PathBuf>) -> String {
+    values::show_or_off(path, |path| path.display().to_string())
 }
 
 impl Default for Configuration {
@@ -34,7 +81,7 @@ impl Configuration {
 
     /// Each setting and its value, as it would be written.
     pub(super) fn shown(&self) -> Vec<(&'static str, String)> {
-        let Self { settings, listen, app, log_level, backlog, reuse_port } = self;
+        let Self { settings, listen, app, log_level, backlog, reuse_port, tls } = self;
         let urls: Vec<String> = listen.iter().map(ToString::to_string).collect();
         let mut shown = vec![
             ("listen", urls.join(",")),
@@ -44,6 +91,12 @@ impl Configuration {
             ("reuse_port", reuse_port.to_string()),
         ];
         shown.extend(shown_settings(settings));
+        shown.extend([
+            ("tls_certificate", show_path(tls.certificate.as_ref())),
+            ("tls_key", show_path(tls.key.as_ref())),
+            ("tls_client_ca", show_path(tls.client_ca.as_ref())),
+            ("tls_require_client_certificate", tls.require_client_certificate.to_string()),
+        ]);
         shown
     }
 }
@@ -68,7 +121,16 @@ fn shown_settings(settings: &Settings) -> Vec<(&'static str, String)> {
         max_accepts_per_second,
         max_messages_per_second,
         max_bytes_per_second,
+        max_message_fragments,
+        deflate,
+        deflate_min_bytes,
+        allowed_origins,
+        max_http_body_bytes,
+        http_idle_timeout,
+        trusted_proxies,
+        forwarded_hops,
     } = settings;
+    let networks: Vec<String> = trusted_proxies.iter().map(ToString::to_string).collect();
     let duration = |value: &_| values::show_duration(*value);
     let duration_or_zero =
         |value: &std::time::Duration| values::show_or_off((!value.is_zero()).then_some(*value), values::show_duration);
@@ -95,6 +157,14 @@ fn shown_settings(settings: &Settings) -> Vec<(&'static str, String)> {
         ("max_accepts_per_second", count_or_off(max_accepts_per_second)),
         ("max_messages_per_second", count_or_off(max_messages_per_second)),
         ("max_bytes_per_second", values::show_or_off(*max_bytes_per_second, |bytes| values::show_size(bytes as usize))),
+        ("max_message_fragments", max_message_fragments.to_string()),
+        ("deflate", values::show_deflate(*deflate)),
+        ("deflate_min_bytes", size(deflate_min_bytes)),
+        ("allowed_origins", if allowed_origins.is_empty() { "none".to_owned() } else { allowed_origins.join(",") }),
+        ("max_http_body_bytes", size(max_http_body_bytes)),
+        ("http_idle_timeout", duration(http_idle_timeout)),
+        ("trusted_proxies", networks.join(",")),
+        ("forwarded_hops", forwarded_hops.to_string()),
     ]
 }
 
@@ -154,7 +224,7 @@ fn followed(key: &str) -> String {
 fn settle(winners: &mut BTreeMap<String, Entry>, problems: &mut Vec<String>) -> Configuration {
     loop {
         let config = Options::parse(winners.values()).expect("entries that parse alone parse together").configuration();
-        let Err(fault) = config.settings.validate() else {
+        let Err(fault) = config.settings.validate().and_then(|()| config.tls.validate(&config.listen)) else {
             return config;
         };
         let Some(entry) = winners.remove(fault.setting) else {

@@ -3,19 +3,25 @@
 //! The keyboard has a thread of its own and reaches the dialer by its handle; all else is the dialer's events, shown.
 
 use super::{Failure, logger, values};
-use crate::client::{ClientOptions, Event, Refusal, SendError, Wait};
+use crate::client::{ClientOptions, EndReason, Event, Refusal, SendError, Wait};
 use crate::config::Settings;
 use crate::connection::CloseReason;
 use crate::net::{DialError, DialUrl, Dialer, DialerHandle};
+use crate::wire::OwnedMessage;
 use std::io::{self, BufRead, Read, Write};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 /// What `connect` takes.
 #[derive(clap::Args, Debug, Default)]
 pub(super) struct Arguments {
-    /// Server: line://HOST:PORT, tcp://HOST:PORT (length prefix), raw://HOST:PORT or unix:///PATH; line without a scheme
+    /// Server: ws://HOST[:PORT][/PATH], wss:// (inside TLS), line://HOST:PORT, tls:// (line inside TLS), tcp://HOST:PORT
+    /// (length prefix), raw://HOST:PORT or unix:///PATH; line without a scheme
     url: String,
+    /// PEM file of the certificate authorities that are trusted inside TLS [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
     /// How often the server is asked for a sign of life; off for never [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = values::duration_or_zero)]
     heartbeat_interval: Option<Duration>,
@@ -45,7 +51,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     logger::install(log::LevelFilter::Warn);
     let options = arguments.options();
     let max_line = options.max_message_bytes;
-    let mut dialer = Dialer::new(url.clone(), options).map_err(failure)?;
+    let mut dialer = match &arguments.tls_ca {
+        None => Dialer::new(url.clone(), options),
+        Some(_) if !url.tls => {
+            return Err(Failure::Usage(vec![format!("--tls-ca is for wss:// and tls://, not {url}")]));
+        }
+        Some(ca) => Dialer::trusting(ca, url.clone(), options),
+    }
+    .map_err(failure)?;
     let handle = dialer.handle();
     thread::Builder::new()
         .name("keyboard".to_owned())
@@ -54,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let ended = converse(&mut dialer, &url, &mut io::stdout().lock());
     match ended.map_err(|error| Failure::Running(format!("the poll failed: {error}")))? {
         End::Done | End::Unseen => Ok(()),
-        End::GaveUp(reason) => Err(Failure::Running(format!("gave up: {}", words(reason)))),
+        End::GaveUp(reason) => Err(Failure::Running(format!("gave up: {}", words(&reason)))),
     }
 }
 
@@ -82,6 +95,8 @@ impl Arguments {
 fn failure(error: DialError) -> Failure {
     match error {
         DialError::Setting(wrong) => Failure::Usage(vec![wrong.to_string()]),
+        DialError::Tls(wrong) => Failure::Usage(vec![wrong.to_string()]),
+        DialError::Url(wrong) => Failure::Usage(vec![wrong.to_string()]),
         DialError::Poll(_) => Failure::Running(error.to_string()),
     }
 }
@@ -94,7 +109,7 @@ enum End {
     /// Nobody sees what is shown any more.
     Unseen,
     /// The client gave up.
-    GaveUp(CloseReason),
+    GaveUp(EndReason),
 }
 
 /// Shows what happens until it is over. Fails only where the poll does.
@@ -105,7 +120,7 @@ fn converse(dialer: &mut Dialer, url: &DialUrl, screen: &mut impl Write) -> io::
             match patience {
                 // Nothing but the end of the input wakes the dialer.
                 None => patience = Some(QUIET),
-                Some(_) if dialer.waiting_messages() == 0 => return Ok(End::Done),
+                Some(_) if dialer.waiting_messages() == 0 => return say_goodbye(dialer),
                 Some(_) => {}
             }
             continue;
@@ -117,6 +132,13 @@ fn converse(dialer: &mut Dialer, url: &DialUrl, screen: &mut impl Write) -> io::
             return Ok(End::GaveUp(reason));
         }
     }
+}
+
+/// Ends in order, so that the server is told on wires that have something for it.
+fn say_goodbye(dialer: &mut Dialer) -> io::Result<End> {
+    dialer.handle().stop();
+    while dialer.poll(None)?.is_some() {}
+    Ok(End::Done)
 }
 
 fn show(event: &Event, url: &DialUrl, screen: &mut impl Write) -> io::Result<()> {
@@ -133,11 +155,11 @@ fn told(event: &Event, url: &DialUrl) -> String {
         Event::Message(message) => format!("< {}", printable(message)),
         Event::Kept { waiting } => format!("kept: {waiting} waiting"),
         Event::Torn(message) => format!("cut in the middle, not sent again: {}", printable(message)),
-        Event::Lost { reason, next_attempt } => format!("lost: {}; {}", words(*reason), announced(next_attempt)),
+        Event::Lost { reason, next_attempt } => format!("lost: {}; {}", words(reason), announced(next_attempt)),
         Event::AttemptFailed { reason, next_attempt } => {
-            format!("no connection: {}; {}", words(*reason), announced(next_attempt))
+            format!("no connection: {}; {}", words(reason), announced(next_attempt))
         }
-        Event::GaveUp { reason } => format!("gave up: {}", words(*reason)),
+        Event::GaveUp { reason } => format!("gave up: {}", words(reason)),
         Event::Stopped => "stopped".to_owned(),
     }
 }
@@ -147,10 +169,18 @@ fn announced(Wait { delay, bound }: &Wait) -> String {
     format!("next attempt in {} (of at most {})", seconds(*delay), seconds(*bound))
 }
 
-fn words(reason: CloseReason) -> String {
+fn words(reason: &EndReason) -> String {
     match reason {
-        CloseReason::Transport(kind) => kind.to_string(),
-        CloseReason::Peer(_) | CloseReason::Local(_) => format!("{} ({reason})", reason.advice().words),
+        EndReason::Connection(CloseReason::Transport(kind)) => kind.to_string(),
+        EndReason::Connection(reason) => format!("{} ({reason})", reason.advice().words),
+        EndReason::ServerClosed { code: Some(code), words } if words.is_empty() => {
+            format!("closed by the server ({code})")
+        }
+        EndReason::ServerClosed { code: Some(code), words } => {
+            format!("closed by the server: {} ({code})", printable(words.as_bytes()))
+        }
+        EndReason::ServerClosed { code: None, .. } => "closed by the server without a code".to_owned(),
+        EndReason::Refused(_) | EndReason::BadAnswer(_) => reason.to_string(),
     }
 }
 
@@ -216,7 +246,8 @@ fn next_line(input: &mut impl BufRead, max_line: usize) -> Option<Vec<u8>> {
 }
 
 /// Sends a line, as soon as there is room for it; false where nothing can be sent any more.
-fn send_line(handle: &DialerHandle, mut line: Vec<u8>) -> bool {
+fn send_line(handle: &DialerHandle, line: Vec<u8>) -> bool {
+    let mut line = OwnedMessage::from(line);
     loop {
         let Err(error) = handle.send(line) else {
             return true;
@@ -235,7 +266,7 @@ fn send_line(handle: &DialerHandle, mut line: Vec<u8>) -> bool {
 
 /// Stops reading what is typed or piped in, which is kind to whoever pipes.
 #[expect(clippy::disallowed_methods, reason = "this is the keyboard's thread")]
-fn wait_for_room(refused: SendError) -> Vec<u8> {
+fn wait_for_room(refused: SendError) -> OwnedMessage {
     thread::sleep(ROOM_CHECK);
     refused.message
 }
@@ -265,29 +296,48 @@ mod tests {
             "connected to line://127.0.0.1:8000 (attempt 3, after 3.2 s away)",
         );
         check(
-            Event::Lost { reason: CloseReason::Peer(PeerReason::Closed), next_attempt: wait(1_800, 2) },
+            Event::Lost { reason: CloseReason::Peer(PeerReason::Closed).into(), next_attempt: wait(1_800, 2) },
             "lost: closed by the peer (PeerClosed); next attempt in 1.8 s (of at most 2.0 s)",
         );
         check(
             Event::AttemptFailed {
-                reason: CloseReason::Transport(ErrorKind::ConnectionRefused),
+                reason: CloseReason::Transport(ErrorKind::ConnectionRefused).into(),
                 next_attempt: wait(20, 30),
             },
             "no connection: connection refused; next attempt in 0.0 s (of at most 30.0 s)",
         );
         check(Event::Kept { waiting: 2 }, "kept: 2 waiting");
         check(
-            Event::GaveUp { reason: CloseReason::Peer(PeerReason::HeartbeatTimeout) },
+            Event::GaveUp { reason: CloseReason::Peer(PeerReason::HeartbeatTimeout).into() },
             "gave up: no sign of life (HeartbeatTimeout)",
+        );
+    }
+
+    #[test]
+    fn what_a_server_says_at_the_end_is_told_with_its_code() {
+        let closed = |code: Option<u16>, words: &str| EndReason::ServerClosed { code, words: words.to_owned() };
+        check(
+            Event::Lost { reason: closed(Some(3001), "server is shutting down"), next_attempt: wait(500, 1) },
+            "lost: closed by the server: server is shutting down (3001); next attempt in 0.5 s (of at most 1.0 s)",
+        );
+        check(
+            Event::GaveUp { reason: closed(Some(4500), "\x1b[2J") },
+            r"gave up: closed by the server: \u{1b}[2J (4500)",
+        );
+        check(Event::GaveUp { reason: closed(Some(4500), "") }, "gave up: closed by the server (4500)");
+        check(Event::GaveUp { reason: closed(None, "") }, "gave up: closed by the server without a code");
+        check(
+            Event::AttemptFailed { reason: EndReason::Refused(429), next_attempt: wait(0, 1) },
+            "no connection: the server answers with HTTP status 429; next attempt in 0.0 s (of at most 1.0 s)",
         );
     }
 
     #[test]
     fn a_server_cannot_drive_the_terminal() {
         check(Event::Message("grüße 👍 \\ \"x\"".into()), "< grüße 👍 \\ \"x\"");
-        check(Event::Message(b"\x1b[2J\x07\r\n\x7f".to_vec()), r"< \u{1b}[2J\u{7}\r\n\u{7f}");
+        check(Event::Message(b"\x1b[2J\x07\r\n\x7f".to_vec().into()), r"< \u{1b}[2J\u{7}\r\n\u{7f}");
         check(Event::Message("\u{9b}2J \u{202e}gpj.exe \u{2028}".into()), r"< \u{9b}2J \u{202e}gpj.exe \u{2028}");
-        check(Event::Message(b"a\xff\xfeb\xc3".to_vec()), r"< a\xff\xfeb\xc3");
+        check(Event::Message(b"a\xff\xfeb\xc3".to_vec().into()), r"< a\xff\xfeb\xc3");
     }
 
     #[test]

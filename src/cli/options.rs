@@ -3,21 +3,23 @@
 //! A key in a file and a variable in the environment are read through the same definition as the flag they spell, so
 //! the three cannot drift apart.
 
-use super::configuration::Configuration;
+use super::configuration::{Configuration, Tls};
 use super::sources::Entry;
 use super::values::{self, App, OrOff};
-use crate::config::{HeartbeatForms, Settings};
+use crate::config::{Deflate, HeartbeatForms, Network, Settings};
 use crate::net::{ListenOptions, ListenUrl};
 use clap::{Args, FromArgMatches};
 use log::LevelFilter;
 use std::error::Error as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What was set, whoever set it; absent where nobody did.
 #[derive(Args, Debug, Clone, Default)]
 pub(super) struct Options {
-    /// Where to listen: auto://HOST:PORT, tcp:// (length prefix), line://, raw:// or unix:///PATH; more than one with
-    /// commas, or by repeating the flag
+    /// Where to listen: auto://HOST:PORT, tcp:// (length prefix), line://, raw://, ws://, wss://, tls:// or
+    /// unix:///PATH, with ?proxy at the end behind a proxy that speaks the PROXY protocol; more than one with commas,
+    /// or by repeating the flag
     #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = values::listen_url)]
     listen: Vec<ListenUrl>,
     /// What is done with messages: echo sends each one back, broadcast sends it to every other connection
@@ -84,6 +86,45 @@ pub(super) struct Options {
     /// Bytes a second from one connection
     #[arg(long, value_name = "SIZE", value_parser = values::size_or_off)]
     max_bytes_per_second: Option<OrOff<u32>>,
+    /// Frames of one WebSocket message
+    #[arg(long, value_name = "COUNT", value_parser = values::small_count)]
+    max_message_fragments: Option<u32>,
+    /// Compression of WebSocket messages where the client offers it: off, on (each message by itself) or takeover (with
+    /// a context, for up to 400 KiB of memory for each connection that uses it)
+    #[arg(long, value_name = "MODE", value_parser = values::deflate)]
+    deflate: Option<Deflate>,
+    /// Shorter messages are not compressed
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    deflate_min_bytes: Option<usize>,
+    /// Origins besides the host itself whose pages may open a WebSocket, such as https://app.example.com or
+    /// https://*.example.com, with commas between; * for every one
+    #[arg(long, value_name = "ORIGINS", value_delimiter = ',', value_parser = values::origin)]
+    allowed_origins: Vec<String>,
+    /// Largest body of an HTTP request
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    max_http_body_bytes: Option<usize>,
+    /// An HTTP connection waits this long for its next request
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    http_idle_timeout: Option<Duration>,
+    /// Addresses and networks of proxies that are believed when they say for whom they speak, with commas between
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',', value_parser = values::network)]
+    trusted_proxies: Vec<Network>,
+    /// Entries of X-Forwarded-For, counted from its end, that trusted proxies have written; 0: it is not looked at
+    #[arg(long, value_name = "COUNT", value_parser = values::small_count)]
+    forwarded_hops: Option<u32>,
+    /// Certificate chain in PEM; with it TLS is served on auto://, tls:// and wss://
+    #[arg(long, value_name = "FILE", value_parser = values::path_or_off)]
+    tls_certificate: Option<OrOff<PathBuf>>,
+    /// Its private key in PEM
+    #[arg(long, value_name = "FILE", value_parser = values::path_or_off)]
+    tls_key: Option<OrOff<PathBuf>>,
+    /// Certificate authorities in PEM whose clients' certificates are asked for
+    #[arg(long, value_name = "FILE", value_parser = values::path_or_off)]
+    tls_client_ca: Option<OrOff<PathBuf>>,
+    /// Refuse TLS clients without a certificate
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          value_parser = values::switch)]
+    tls_require_client_certificate: Option<bool>,
 }
 
 /// The names of all settings, as files write them.
@@ -124,6 +165,12 @@ impl Options {
             app: self.app.unwrap_or(App::Echo),
             log_level: self.log_level.unwrap_or(LevelFilter::Info),
             backlog: self.backlog.unwrap_or(listening.backlog),
+            tls: Tls {
+                certificate: self.tls_certificate.and_then(|value| value.0),
+                key: self.tls_key.and_then(|value| value.0),
+                client_ca: self.tls_client_ca.and_then(|value| value.0),
+                require_client_certificate: self.tls_require_client_certificate.unwrap_or(false),
+            },
             reuse_port: self.reuse_port.unwrap_or(listening.reuse_port),
         }
     }
@@ -154,6 +201,16 @@ impl Options {
             max_accepts_per_second: self.max_accepts_per_second.map_or(base.max_accepts_per_second, |value| value.0),
             max_messages_per_second: self.max_messages_per_second.map_or(base.max_messages_per_second, |value| value.0),
             max_bytes_per_second: self.max_bytes_per_second.map_or(base.max_bytes_per_second, |value| value.0),
+            max_message_fragments: self.max_message_fragments.unwrap_or(base.max_message_fragments),
+            deflate: self.deflate.unwrap_or(base.deflate),
+            deflate_min_bytes: self.deflate_min_bytes.unwrap_or(base.deflate_min_bytes),
+            allowed_origins: self.allowed_origins.iter().filter(|origin| *origin != "none").cloned().collect(),
+            max_http_body_bytes: self.max_http_body_bytes.unwrap_or(base.max_http_body_bytes),
+            http_idle_timeout: self.http_idle_timeout.unwrap_or(base.http_idle_timeout),
+            trusted_proxies: Some(self.trusted_proxies.clone())
+                .filter(|networks| !networks.is_empty())
+                .unwrap_or(base.trusted_proxies),
+            forwarded_hops: self.forwarded_hops.unwrap_or(base.forwarded_hops),
         }
     }
 

@@ -33,6 +33,9 @@ pub(super) fn run(flags: Flags) -> Result<(), Failure> {
 fn serve<H: Handler>(handler: H, configuration: &Configuration) -> Result<(), Failure> {
     let room = machine::raise_descriptors();
     let mut gateway = EventLoop::new(handler, configuration.settings.clone()).map_err(failure)?;
+    if let Some(files) = configuration.tls.files() {
+        gateway.serve_tls(files).map_err(|error| Failure::Usage(vec![error.to_string()]))?;
+    }
     let mut urls = Vec::new();
     for url in &configuration.listen {
         urls.push(gateway.listen(url, configuration.listen_options()).map_err(failure)?);
@@ -63,7 +66,7 @@ fn mend(kind: ErrorKind) -> &'static str {
 /// What is running and what to do with it next.
 fn greeting(configuration: &Configuration, urls: &[ListenUrl], room: Option<u64>) -> Vec<String> {
     let mut lines = vec![format!("tidegate {}, app {}", env!("CARGO_PKG_VERSION"), configuration.app)];
-    lines.extend(urls.iter().map(|url| format!("listening on {url} ({})", framing(url.wire))));
+    lines.extend(urls.iter().map(|url| format!("listening on {url} ({})", framing(url, configuration))));
     let max = configuration.settings.max_connections;
     if let Some(room) = room.filter(|room| *room < max as u64) {
         lines.push(format!(
@@ -74,9 +77,15 @@ fn greeting(configuration: &Configuration, urls: &[ListenUrl], room: Option<u64>
     lines
 }
 
-fn framing(wire: ListenWire) -> &'static str {
-    match wire {
-        ListenWire::Auto => "length prefix or line, told by the first byte",
+fn framing(url: &ListenUrl, configuration: &Configuration) -> &'static str {
+    match url.wire {
+        ListenWire::Auto if url.tls => "TLS, and inside length prefix, line, HTTP or WebSocket",
+        ListenWire::Auto if configuration.tls.certificate.is_some() => {
+            "length prefix, line, HTTP, WebSocket, with or without TLS"
+        }
+        ListenWire::Auto => "length prefix, line, HTTP or WebSocket, told by the first bytes",
+        ListenWire::Fixed(Wire::WebSocket) if url.tls => "HTTP and WebSocket over TLS",
+        ListenWire::Fixed(Wire::WebSocket) => "HTTP and WebSocket",
         ListenWire::Fixed(Wire::Length) => "4-byte big-endian length, then the message",
         ListenWire::Fixed(Wire::Line) => "a message a line",
         ListenWire::Fixed(Wire::Raw) => "a message a read",
@@ -90,6 +99,10 @@ fn attempt(app: App, url: &ListenUrl) -> String {
         (App::Broadcast, _) => format!("try in two terminals, typing in both: nc {target}"),
         (App::Echo, ListenWire::Fixed(Wire::Length)) => {
             format!(r"try: printf '\0\0\0\2hi' | nc -q1 {target} | od -c")
+        }
+        (_, _) if url.tls => format!("try: openssl s_client -quiet -connect {}", target.replace(' ', ":")),
+        (App::Echo, ListenWire::Fixed(Wire::WebSocket)) => {
+            format!("try: tidegate connect ws://{}, or curl http://{0}/health", target.replace(' ', ":"))
         }
         (App::Echo, ListenWire::Fixed(Wire::Raw)) => format!("try: printf ping | nc -q1 {target}"),
         (App::Echo, ListenWire::Auto | ListenWire::Fixed(Wire::Line)) => {

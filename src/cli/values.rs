@@ -1,9 +1,10 @@
 //! The spellings of values: from text, with a refusal that says the mend, and back. Never where a text came from.
 
-use crate::config::HeartbeatForms;
+use crate::config::{Deflate, HeartbeatForms, Network};
 use crate::net::ListenUrl;
 use log::LevelFilter;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -98,6 +99,43 @@ pub(super) fn heartbeat_answers(text: &str) -> Result<HeartbeatForms, String> {
         }
     }
     Ok(forms)
+}
+
+pub(super) fn deflate(text: &str) -> Result<Deflate, String> {
+    match text.trim() {
+        "off" | "false" => Ok(Deflate::Off),
+        "on" | "true" => Ok(Deflate::On),
+        "takeover" => Ok(Deflate::Takeover),
+        _ => Err("choose off, on or takeover".to_owned()),
+    }
+}
+
+pub(super) fn show_deflate(mode: Deflate) -> String {
+    match mode {
+        Deflate::Off => "off",
+        Deflate::On => "on",
+        Deflate::Takeover => "takeover",
+    }
+    .to_owned()
+}
+
+pub(super) fn origin(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_host = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', '@']);
+    if matches!(text, "*" | "none") || host.is_some_and(is_host) {
+        return Ok(text.to_owned());
+    }
+    Err("write scheme and host, such as https://app.example.com or https://*.example.com, or * for every one"
+        .to_owned())
+}
+
+pub(super) fn network(text: &str) -> Result<Network, String> {
+    text.trim().parse().map_err(|fault: <Network as FromStr>::Err| fault.to_string())
+}
+
+pub(super) fn path_or_off(text: &str) -> Result<OrOff<PathBuf>, String> {
+    Ok(OrOff((!matches!(text, "" | "off")).then(|| text.into())))
 }
 
 pub(super) fn listen_url(text: &str) -> Result<ListenUrl, String> {

@@ -1,6 +1,8 @@
 //! The signs of life on one connection: when to ask for one, and when their absence has lasted too long.
 
 use super::ClientOptions;
+use super::outbox::{Content, Outbox};
+use crate::connection::answer;
 use crate::timer::Time;
 use std::time::Duration;
 
@@ -54,7 +56,7 @@ fn is_json_pong(message: &[u8]) -> bool {
 pub(super) enum Beat {
     /// Nothing yet.
     Wait,
-    /// Ask, and say so with [`Heartbeat::on_asked`].
+    /// Ask with [`Heartbeat::ask`].
     Ask,
     /// The server is to be taken for dead.
     Dead,
@@ -79,6 +81,27 @@ impl Heartbeat {
         Self { last_received: now, next, missed: 0, answers_due: 0 }
     }
 
+    /// Asks the server.
+    pub(super) fn ask(&mut self, options: &ClientOptions, outbox: &mut Outbox) {
+        if outbox.push_heartbeat(Content::Ask(options.heartbeat_form)) {
+            self.on_asked();
+        }
+    }
+
+    /// Keeps heartbeats and their answers from the program; what is neither comes back.
+    pub(super) fn sort(&mut self, message: Vec<u8>, options: &ClientOptions, outbox: &mut Outbox) -> Option<Vec<u8>> {
+        if self.takes(&message, options.heartbeat_form) {
+            return None;
+        }
+        match answer(&message, options.heartbeat_answers) {
+            Some(answer) => {
+                outbox.push_heartbeat(Content::Answer(answer.to_vec()));
+                None
+            }
+            None => Some(message),
+        }
+    }
+
     /// Notes that bytes came.
     pub(super) fn on_received(&mut self, now: Time) {
         self.last_received = self.last_received.max(now);
@@ -86,14 +109,14 @@ impl Heartbeat {
     }
 
     /// Whether `message` answers a question of ours that is open; each question is answered once.
-    pub(super) fn takes(&mut self, message: &[u8], form: HeartbeatForm) -> bool {
+    fn takes(&mut self, message: &[u8], form: HeartbeatForm) -> bool {
         let is_due = self.answers_due > 0 && form.is_answer(message);
         self.answers_due -= u32::from(is_due);
         is_due
     }
 
     /// Notes that the server will be asked.
-    pub(super) fn on_asked(&mut self) {
+    fn on_asked(&mut self) {
         self.answers_due = self.answers_due.saturating_add(1);
     }
 
@@ -124,7 +147,6 @@ impl Heartbeat {
 mod tests {
     use super::*;
     use crate::config::HeartbeatForms;
-    use crate::connection::answer;
 
     const FORMS: [HeartbeatForm; 4] =
         [HeartbeatForm::Lower, HeartbeatForm::Upper, HeartbeatForm::Json, HeartbeatForm::Byte];

@@ -4,17 +4,24 @@
 //! real sockets for programs; tests drive it over a virtual clock.
 //!
 //! [`ClientOptions`] is what can be set; `backoff` decides how long to stay away, `heartbeat` when a silence has lasted
-//! too long, `outbox` what is sent next, `reader` where a message ends, and `machine` joins them.
+//! too long, `outbox` what is sent next, `speech` how it is said and heard (by `reader` on plain wires, by `websocket`
+//! else), and `machine` joins them.
 
 mod backoff;
 mod event;
 mod heartbeat;
+mod letter;
 mod machine;
 mod options;
 mod outbox;
 mod reader;
+mod reason;
+mod speech;
+mod state;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 pub use backoff::Wait;
 pub use event::{Action, Event};
@@ -23,3 +30,4 @@ pub use machine::Client;
 pub use options::ClientOptions;
 pub(crate) use outbox::Room;
 pub use outbox::{Refusal, SendError};
+pub use reason::EndReason;

@@ -2,14 +2,16 @@
 
 use super::HeartbeatForm;
 use crate::config::{HeartbeatForms, SettingError, Settings};
+#[cfg(feature = "websocket")]
+use crate::wire::http::{is_token, is_value};
 use std::fmt;
 use std::time::Duration;
 
 /// Everything that can be set about a client, with defaults that suit a phone behind a home router.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientOptions {
-    /// How often the server is asked for a sign of life. Default 10 s, which keeps every usual NAT entry alive; zero
-    /// turns heartbeats off, and with them the time-out; else at least 10 ms.
+    /// How often the server is asked for a sign of life, on WebSocket by a ping. Default 10 s, which keeps every usual
+    /// NAT entry alive; zero turns heartbeats off, and with them the time-out; else at least 10 ms.
     pub heartbeat_interval: Duration,
     /// Time without a byte after which the server is taken for dead. Default 25 s; at least twice
     /// `heartbeat_interval`.
@@ -17,12 +19,12 @@ pub struct ClientOptions {
     /// Heartbeats in a row that may stay without an answer: when the next one falls due, the server is taken for dead.
     /// Any byte counts as an answer. Default 2, at least 1.
     pub missed_limit: u32,
-    /// What is sent to ask. Default `ping`.
+    /// What is sent to ask on a plain wire. Default `ping`.
     pub heartbeat_form: HeartbeatForm,
-    /// Which heartbeats of the server are answered. Default all but the single byte: its answer is that byte again, so
-    /// two sides that both answer it would never stop.
+    /// Which heartbeats of the server are answered on a plain wire. Default all but the single byte: its answer is that
+    /// byte again, so two sides that both answer it would never stop. On WebSocket it is pings that are answered.
     pub heartbeat_answers: HeartbeatForms,
-    /// How long an attempt to connect may take. Default 10 s, at least 10 ms.
+    /// How long an attempt to connect may take, with the handshakes of TLS and WebSocket. Default 10 s, at least 10 ms.
     pub connect_timeout: Duration,
     /// Longest first wait before a new attempt; it doubles from wait to wait. Default 1 s, at least 1 ms.
     pub backoff_min: Duration,
@@ -41,8 +43,17 @@ pub struct ClientOptions {
     /// Messages that may wait to be sent. One more is refused. Default 1,024, at least 1.
     pub max_outbox_messages: usize,
     /// Bytes that may wait to be sent, frames included. A message that does not fit is refused. Default 1 MiB; at least
-    /// 4 more than `max_message_bytes`.
+    /// 4 more than `max_message_bytes`, 14 more on WebSocket.
     pub max_outbox_bytes: usize,
+    /// Whether compression is offered to a server on WebSocket (permessage-deflate, each message by itself). Default on,
+    /// where the feature `deflate` is. The first message of 1 KiB or more that is sent compressed takes up to 400 KiB of
+    /// memory, the first that is received 50 KiB.
+    pub deflate: bool,
+    /// The subprotocol that a server on WebSocket has to speak. Default none.
+    pub subprotocol: Option<String>,
+    /// Further fields of the request for a WebSocket, such as `Authorization`: names and values. Default none. Those of
+    /// the handshake itself are refused.
+    pub request_fields: Vec<(String, String)>,
 }
 
 impl Default for ClientOptions {
@@ -61,6 +72,9 @@ impl Default for ClientOptions {
             max_message_bytes: 64 << 10,
             max_outbox_messages: 1024,
             max_outbox_bytes: 1 << 20,
+            deflate: true,
+            subprotocol: None,
+            request_fields: Vec::new(),
         }
     }
 }
@@ -68,8 +82,11 @@ impl Default for ClientOptions {
 /// Below this a time-out fires on a loaded machine though nothing is wrong.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(10);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(24 * 3600);
-/// What the longest frame, a length prefix, adds to a message.
+/// What the longest frame of a plain wire, a length prefix, adds to a message.
 const FRAME_BYTES: usize = 4;
+/// What the longest frame of a WebSocket adds to one.
+#[cfg(feature = "websocket")]
+const WEBSOCKET_FRAME_BYTES: usize = crate::wire::websocket::MAX_HEADER;
 
 impl ClientOptions {
     /// Whether the server is asked for signs of life.
@@ -81,7 +98,16 @@ impl ClientOptions {
     pub fn validate(&self) -> Result<(), SettingError> {
         self.validate_heartbeat()?;
         self.validate_reconnect()?;
-        self.validate_sizes()
+        self.validate_sizes()?;
+        self.validate_room(FRAME_BYTES)?;
+        self.validate_request()
+    }
+
+    /// As [`ClientOptions::validate`], and what only WebSocket needs.
+    #[cfg(feature = "websocket")]
+    pub(super) fn validate_for_websocket(&self) -> Result<(), SettingError> {
+        self.validate()?;
+        self.validate_room(WEBSOCKET_FRAME_BYTES)
     }
 
     fn validate_heartbeat(&self) -> Result<(), SettingError> {
@@ -122,12 +148,44 @@ impl ClientOptions {
         })?;
         check(self.max_outbox_messages > 0, "max_outbox_messages", self.max_outbox_messages, || {
             "choose 1 or more".to_owned()
-        })?;
-        let room = message + FRAME_BYTES;
+        })
+    }
+
+    fn validate_room(&self, frame_bytes: usize) -> Result<(), SettingError> {
+        let message = self.max_message_bytes;
+        let room = message + frame_bytes;
         check(self.max_outbox_bytes >= room, "max_outbox_bytes", self.max_outbox_bytes, || {
             format!("make it at least {room}, so that one message of max_message_bytes ({message}) fits")
         })
     }
+
+    #[cfg(feature = "websocket")]
+    fn validate_request(&self) -> Result<(), SettingError> {
+        let subprotocol = self.subprotocol.as_deref().unwrap_or("none");
+        check(is_token(subprotocol.as_bytes()), "subprotocol", subprotocol, || {
+            "use letters, digits and !#$%&'*+-.^_`|~ only".to_owned()
+        })?;
+        for (name, value) in &self.request_fields {
+            check(is_token(name.as_bytes()) && !is_ours(name), "request_fields", name, || {
+                "use names of letters, digits and hyphens that the handshake itself does not use".to_owned()
+            })?;
+            check(is_value(value.as_bytes()), "request_fields", name, || "leave out line ends".to_owned())?;
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "websocket"))]
+    fn validate_request(&self) -> Result<(), SettingError> {
+        Ok(())
+    }
+}
+
+/// Whether a field of this name is the handshake's own, or would say that a body follows.
+#[cfg(feature = "websocket")]
+fn is_ours(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with("sec-websocket-")
+        || matches!(name.as_str(), "host" | "upgrade" | "connection" | "content-length" | "transfer-encoding")
 }
 
 fn check(
@@ -174,5 +232,32 @@ mod tests {
     fn without_heartbeats_their_other_settings_do_not_matter() {
         let off = |o: &mut ClientOptions| (o.heartbeat_interval, o.missed_limit) = (Duration::ZERO, 0);
         assert_eq!(blamed(off), None);
+    }
+
+    #[cfg(feature = "websocket")]
+    #[test]
+    fn a_request_for_a_websocket_says_nothing_twice_and_ends_no_line() {
+        let field = |name: &str, value: &str| {
+            let field = (name.to_owned(), value.to_owned());
+            blamed(|o| o.request_fields = vec![("X-First".to_owned(), String::new()), field])
+        };
+        assert_eq!(field("Authorization", "Bearer a.b=="), None);
+        for name in
+            ["host", "Upgrade", "CONNECTION", "sec-websocket-key", "Content-Length", "Transfer-Encoding", "a b", ""]
+        {
+            assert_eq!(field(name, "x"), Some("request_fields"), "{name}");
+        }
+        assert_eq!(field("X", "a\r\nHost: b"), Some("request_fields"));
+        assert_eq!(blamed(|o| o.subprotocol = Some("a, b".to_owned())), Some("subprotocol"));
+        assert_eq!(blamed(|o| o.subprotocol = Some("chat".to_owned())), None);
+    }
+
+    #[cfg(feature = "websocket")]
+    #[test]
+    fn the_largest_message_fits_with_the_largest_frame() {
+        let options = |bytes: usize| ClientOptions { max_outbox_bytes: (64 << 10) + bytes, ..ClientOptions::default() };
+        assert_eq!(options(4).validate(), Ok(()));
+        assert_eq!(options(13).validate_for_websocket().unwrap_err().setting, "max_outbox_bytes");
+        assert_eq!(options(14).validate_for_websocket(), Ok(()));
     }
 }

@@ -1,11 +1,13 @@
-//! Where messages end in the bytes of one connection. Holds nothing but the frame whose end has not come.
+//! Where messages of a plain wire end in the bytes of one connection. Holds nothing but the frame whose end has not come.
 
+use super::speech::Heard;
+use crate::connection::Broken;
 use crate::wire::{DecodeError, Wire};
 use std::mem;
 
 /// The unfinished frame of one connection: at most one message of `max` bytes with its frame.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct PlainReader {
     wire: Wire,
     max: usize,
     tail: Vec<u8>,
@@ -13,13 +15,21 @@ pub(super) struct Reader {
     scanned: usize,
 }
 
-impl Reader {
+impl PlainReader {
     pub(super) fn new(wire: Wire, max: usize) -> Self {
         Self { wire, max, tail: Vec::new(), scanned: 0 }
     }
 
+    /// Appends the messages that are whole with these bytes to `heard`.
+    pub(super) fn read(&mut self, mut bytes: &[u8], heard: &mut Vec<Heard>) -> Result<(), Broken> {
+        while let Some(message) = self.next(&mut bytes).map_err(|DecodeError::TooLarge| Broken::TooLarge)? {
+            heard.push(Heard::Plain(message));
+        }
+        Ok(())
+    }
+
     /// Takes the next message off the front of `bytes`, or all of them and says `None`.
-    pub(super) fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Vec<u8>>, DecodeError> {
+    fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Vec<u8>>, DecodeError> {
         if self.tail.is_empty() {
             if let Some(frame) = self.wire.decode(bytes, 0, self.max)? {
                 let (whole, rest) = bytes.split_at(frame.len);
@@ -60,7 +70,7 @@ mod tests {
     use super::*;
 
     fn read(wire: Wire, stream: &[u8], size: usize) -> Result<Vec<Vec<u8>>, DecodeError> {
-        let (mut reader, mut messages) = (Reader::new(wire, 5), Vec::new());
+        let (mut reader, mut messages) = (PlainReader::new(wire, 5), Vec::new());
         for mut bytes in stream.chunks(size) {
             while let Some(message) = reader.next(&mut bytes)? {
                 messages.push(message);

@@ -2,6 +2,8 @@
 
 mod random;
 mod rig;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 use super::*;
 use crate::connection::{CloseReason, PeerReason};

@@ -2,6 +2,8 @@
 //!
 //! Plain values only: reading files, flags and environment is the program's work, in `cli`.
 
+mod network;
 mod settings;
 
-pub use settings::{HeartbeatForms, SettingError, Settings};
+pub use network::{InvalidNetwork, Network};
+pub use settings::{Deflate, HeartbeatForms, SettingError, Settings};

@@ -1,5 +1,6 @@
 //! One flat struct of settings: a field is a setting, under the name it has in files, flags and environment.
 
+use super::Network;
 use std::fmt;
 use std::time::Duration;
 
@@ -44,6 +45,38 @@ pub struct Settings {
     /// Bytes a second from one connection, with a burst of one second's worth. Default unlimited. At least
     /// `max_message_bytes`, or no message of that size could ever pass.
     pub max_bytes_per_second: Option<u32>,
+    /// Frames of one WebSocket message. Default 100,000.
+    pub max_message_fragments: u32,
+    /// Whether WebSocket messages are compressed, where the peer offers it (permessage-deflate). Default on, without
+    /// context takeover.
+    pub deflate: Deflate,
+    /// Shorter messages are not compressed. Default 1 KiB.
+    pub deflate_min_bytes: usize,
+    /// Origins besides the host itself whose pages may open a WebSocket: `https://app.example.com`,
+    /// `https://*.example.com`, or `*` for every one. Default none. A request without an origin is allowed.
+    pub allowed_origins: Vec<String>,
+    /// Largest body of an HTTP request. Default 1 MiB.
+    pub max_http_body_bytes: usize,
+    /// An HTTP connection waits this long for its next request. Default 60 s.
+    pub http_idle_timeout: Duration,
+    /// Proxies that are believed when they say for whom they speak, by the PROXY protocol or `X-Forwarded-For`. Default
+    /// this machine.
+    pub trusted_proxies: Vec<Network>,
+    /// Entries of `X-Forwarded-For`, counted from its end, that trusted proxies have written. Default 0: it is not
+    /// looked at.
+    pub forwarded_hops: u32,
+}
+
+/// Whether WebSocket messages are compressed, where the peer offers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deflate {
+    /// Never.
+    Off,
+    /// Each message by itself: costs a connection no memory.
+    On,
+    /// With what was sent before as context, where the peer allows it: smaller messages, for up to 400 KiB of memory for
+    /// each connection that uses it.
+    Takeover,
 }
 
 impl Default for Settings {
@@ -67,6 +100,14 @@ impl Default for Settings {
             max_accepts_per_second: None,
             max_messages_per_second: None,
             max_bytes_per_second: None,
+            max_message_fragments: 100_000,
+            deflate: Deflate::On,
+            deflate_min_bytes: 1024,
+            allowed_origins: Vec::new(),
+            max_http_body_bytes: 1 << 20,
+            http_idle_timeout: Duration::from_secs(60),
+            trusted_proxies: Network::loopback(),
+            forwarded_hops: 0,
         }
     }
 }
@@ -120,6 +161,7 @@ impl Settings {
             ("handshake_timeout", self.handshake_timeout),
             ("write_timeout", self.write_timeout),
             ("close_timeout", self.close_timeout),
+            ("http_idle_timeout", self.http_idle_timeout),
             ("idle_timeout", self.idle_timeout.unwrap_or(least)),
             ("heartbeat_interval", if self.has_heartbeat() { interval } else { least }),
         ] {
@@ -141,6 +183,10 @@ impl Settings {
         check(soft > 0 && soft <= hard, "write_queue_soft_bytes", &soft, || {
             format!("choose 1 byte to write_queue_hard_bytes ({hard})")
         })?;
+        let body = self.max_http_body_bytes;
+        check((1..=Self::MAX_MESSAGE_BYTES).contains(&body), "max_http_body_bytes", &body, || {
+            "choose 1 byte to 1 GiB".to_owned()
+        })?;
         let probe = self.heartbeat_probe.as_deref().unwrap_or(b"ping");
         check((1..=Self::MAX_PROBE_BYTES).contains(&probe.len()), "heartbeat_probe", &probe.len(), || {
             "use 1 to 125 bytes, or leave it out".to_owned()
@@ -158,8 +204,9 @@ impl Settings {
             ("max_connections_per_ip", self.max_connections_per_ip),
             ("max_accepts_per_second", self.max_accepts_per_second),
             ("max_messages_per_second", self.max_messages_per_second),
+            ("max_message_fragments", Some(self.max_message_fragments)),
         ] {
-            check(value != Some(0), name, &0, || "choose 1 or more, or leave it out for no limit".to_owned())?;
+            check(value != Some(0), name, &0, || "choose 1 or more, or leave it out for the default".to_owned())?;
         }
         let bytes = self.max_bytes_per_second.unwrap_or(u32::MAX);
         check(bytes as usize >= self.max_message_bytes, "max_bytes_per_second", &bytes, || {

@@ -31,6 +31,22 @@ pub enum PeerReason {
     HttpNotServed,
     /// Spoke TLS to a listener that does not serve it.
     TlsNotServed,
+    /// Did not begin with TLS on a listener that demands it.
+    TlsRequired,
+    /// Its TLS handshake failed, or what it sent is not what TLS expects.
+    TlsFailed,
+    /// Came without the header that a proxy puts first, or with a broken one.
+    BadProxyHeader,
+    /// Sent an HTTP request that is refused.
+    BadRequest,
+    /// Broke the WebSocket protocol.
+    ProtocolError,
+    /// Sent text that is not UTF-8.
+    InvalidText,
+    /// Sent compressed data that can't be inflated.
+    InvalidData,
+    /// Sent a message in more fragments than allowed.
+    TooManyFragments,
 }
 
 /// What we decided.
@@ -60,6 +76,10 @@ pub enum LocalReason {
     Replaced,
     /// It may not be here.
     Unauthorised,
+    /// Came to a listener for proxies from an address that is not trusted.
+    UntrustedProxy,
+    /// A browser on a page of an origin that is not allowed.
+    OriginRefused,
     /// The gateway is shutting down and closes its connections in order.
     Draining,
     /// The gateway was stopped at once.
@@ -124,6 +144,8 @@ impl CloseReason {
                 Kicked => row("Kicked", 3503, false, "disconnected by the server"),
                 Replaced => row("Replaced", 4500, false, "replaced by a newer connection"),
                 Unauthorised => row("Unauthorised", 3507, false, "permission denied"),
+                UntrustedProxy => row("UntrustedProxy", 3507, false, "not a trusted proxy"),
+                OriginRefused => row("OriginRefused", 3507, false, "origin not allowed"),
                 Draining => row("Draining", 3001, true, "server is shutting down"),
                 Stopped => row("Stopped", 3001, true, "server stopped"),
                 HandlerPanicked => row("HandlerPanicked", 3004, true, "server error"),
@@ -143,10 +165,11 @@ impl CloseReason {
 }
 
 impl From<ErrorKind> for CloseReason {
-    /// A reset is the peer's doing; anything else is the transport's.
+    /// A reset is the peer's doing, and so is what TLS can't read; anything else is the transport's.
     fn from(kind: ErrorKind) -> Self {
         match kind {
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => CloseReason::Peer(PeerReason::Reset),
+            ErrorKind::InvalidData => CloseReason::Peer(PeerReason::TlsFailed),
             other => CloseReason::Transport(other),
         }
     }
@@ -171,12 +194,20 @@ fn peer_advice(reason: PeerReason) -> CloseAdvice {
         PeerReason::MessageTooLarge => row("MessageTooLarge", 1009, false, "message too large"),
         PeerReason::HttpNotServed => row("HttpNotServed", 3501, false, "HTTP is not served here"),
         PeerReason::TlsNotServed => row("TlsNotServed", 3501, false, "TLS is not served here"),
+        PeerReason::TlsRequired => row("TlsRequired", 3501, false, "TLS is required here"),
+        PeerReason::TlsFailed => row("TlsFailed", 3501, false, "TLS failed"),
+        PeerReason::BadProxyHeader => row("BadProxyHeader", 3501, false, "no valid PROXY header"),
+        PeerReason::BadRequest => row("BadRequest", 3501, false, "bad HTTP request"),
+        PeerReason::ProtocolError => row("ProtocolError", 1002, false, "protocol error"),
+        PeerReason::InvalidText => row("InvalidText", 1007, false, "text is not UTF-8"),
+        PeerReason::InvalidData => row("InvalidData", 1007, false, "compressed data is invalid"),
+        PeerReason::TooManyFragments => row("TooManyFragments", 1009, false, "too many fragments"),
     }
 }
 
 const TRANSPORT: CloseReason = CloseReason::Transport(ErrorKind::Other);
 
-const ALL: [CloseReason; 23] = [
+const ALL: [CloseReason; 33] = [
     CloseReason::Peer(PeerReason::Closed),
     CloseReason::Peer(PeerReason::Reset),
     CloseReason::Peer(PeerReason::HeartbeatTimeout),
@@ -184,6 +215,14 @@ const ALL: [CloseReason; 23] = [
     CloseReason::Peer(PeerReason::MessageTooLarge),
     CloseReason::Peer(PeerReason::HttpNotServed),
     CloseReason::Peer(PeerReason::TlsNotServed),
+    CloseReason::Peer(PeerReason::TlsRequired),
+    CloseReason::Peer(PeerReason::TlsFailed),
+    CloseReason::Peer(PeerReason::BadProxyHeader),
+    CloseReason::Peer(PeerReason::BadRequest),
+    CloseReason::Peer(PeerReason::ProtocolError),
+    CloseReason::Peer(PeerReason::InvalidText),
+    CloseReason::Peer(PeerReason::InvalidData),
+    CloseReason::Peer(PeerReason::TooManyFragments),
     CloseReason::Local(LocalReason::Normal),
     CloseReason::Local(LocalReason::SlowConsumer),
     CloseReason::Local(LocalReason::WriteTimeout),
@@ -196,6 +235,8 @@ const ALL: [CloseReason; 23] = [
     CloseReason::Local(LocalReason::Kicked),
     CloseReason::Local(LocalReason::Replaced),
     CloseReason::Local(LocalReason::Unauthorised),
+    CloseReason::Local(LocalReason::UntrustedProxy),
+    CloseReason::Local(LocalReason::OriginRefused),
     CloseReason::Local(LocalReason::Draining),
     CloseReason::Local(LocalReason::Stopped),
     CloseReason::Local(LocalReason::HandlerPanicked),
@@ -219,7 +260,7 @@ mod tests {
     fn codes_agree_with_the_advice_to_come_back() {
         for reason in CloseReason::all() {
             let CloseAdvice { code, come_back, words, .. } = reason.advice();
-            let stay_away = matches!(code, 1009 | 3500..=3999 | 4500..=4999);
+            let stay_away = matches!(code, 1002 | 1007 | 1009 | 3500..=3999 | 4500..=4999);
             assert_eq!(come_back, !stay_away, "{reason}");
             assert!(!words.is_empty() && words.len() <= 123, "{reason}");
         }

@@ -1,9 +1,10 @@
 //! A connection's deadlines: what silence, a stall or an unfinished beginning leads to.
 
-use super::machine::{Connection, Phase};
+use super::machine::{Connection, Expects, Phase};
 use super::{CloseReason, LocalReason, PeerReason};
 use crate::config::Settings;
 use crate::timer::Time;
+use crate::wire::Wire;
 use std::time::Duration;
 
 /// What a deadline asks for.
@@ -15,6 +16,8 @@ pub enum Due {
     Probe,
     /// Close for this reason.
     Close(CloseReason),
+    /// An HTTP request did not come whole in time: say so, and close for this reason.
+    RequestLate(CloseReason),
     /// A close took too long: drop the socket.
     Drop,
 }
@@ -26,11 +29,14 @@ impl Connection {
         let phase = match self.phase {
             Phase::Closed => return None,
             Phase::Lingering { give_up_at } => return Some(give_up_at),
-            Phase::Opening { give_up_at, .. } => self.wants_bytes(settings).then_some(give_up_at),
+            Phase::Opening { give_up_at, .. } | Phase::Http { give_up_at, .. } => {
+                self.wants_bytes(settings).then_some(give_up_at)
+            }
             Phase::Detecting { give_up_at } | Phase::Flushing { give_up_at } => Some(give_up_at),
             Phase::Open { .. } => None,
         };
-        let silence = if self.is_live() { self.silence_deadline(settings) } else { None };
+        let hears = self.is_live() && !matches!(self.phase, Phase::Http { .. });
+        let silence = if hears { self.silence_deadline(settings) } else { None };
         [phase, self.stall_deadline(settings), silence].into_iter().flatten().min()
     }
 
@@ -52,6 +58,12 @@ impl Connection {
                 self.handle_silence(now, settings)
             }
             Phase::Opening { .. } => self.handle_silence(now, settings),
+            Phase::Http { give_up_at, expects } if give_up_at <= now && self.wants_bytes(settings) => match expects {
+                Expects::First if self.tail.is_empty() => late,
+                Expects::First | Expects::Rest => Due::RequestLate(CloseReason::Peer(PeerReason::HandshakeTimeout)),
+                Expects::Another => Due::Close(CloseReason::Local(LocalReason::IdleTimeout)),
+            },
+            Phase::Http { .. } => Due::Nothing,
             Phase::Detecting { .. } | Phase::Open { .. } => self.handle_silence(now, settings),
             Phase::Flushing { give_up_at } | Phase::Lingering { give_up_at } if give_up_at <= now => Due::Drop,
             Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => Due::Nothing,
@@ -85,7 +97,9 @@ impl Connection {
     }
 
     fn probe_deadline(&self, settings: &Settings) -> Option<Time> {
-        if !self.hears(settings) || settings.heartbeat_probe.is_none() || self.wire().is_none() {
+        let wire = self.wire()?;
+        // A WebSocket peer has to answer a ping; on other wires silence alone is no sign, unless a probe is set.
+        if !self.hears(settings) || (settings.heartbeat_probe.is_none() && wire != Wire::WebSocket) {
             return None;
         }
         Some(match self.last_probe {

@@ -1,22 +1,15 @@
 //! The phases of a connection, its deadlines, and what waits to be sent.
 
-use super::{Answer, CloseReason, RateLimiter, answer};
+#[cfg(feature = "websocket")]
+use super::http::Body;
+use super::{Answer, CloseReason, Compression, Door, FrameReader, RateLimiter, answer};
 use crate::buffer::{Pool, WriteQueue};
 use crate::config::{HeartbeatForms, Settings};
 use crate::timer::Time;
-use crate::wire::Wire;
+use crate::wire::{Message, Wire};
 use bytes::Bytes;
 use std::io::{self, IoSlice};
 use std::time::Duration;
-
-/// What a listener says about the wire of its connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ListenWire {
-    /// The first bytes decide.
-    Auto,
-    /// Always this one.
-    Fixed(Wire),
-}
 
 /// Where a connection is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +18,13 @@ pub enum Phase {
     Detecting {
         /// When the first bytes must have decided.
         give_up_at: Time,
+    },
+    /// HTTP requests come, one after the other; one of them may ask for WebSocket.
+    Http {
+        /// When the request that is expected must have come whole.
+        give_up_at: Time,
+        /// Which one that is.
+        expects: Expects,
     },
     /// Messages go both ways; the first one has not come whole.
     Opening {
@@ -51,6 +51,17 @@ pub enum Phase {
     },
     /// Over; the socket can go.
     Closed,
+}
+
+/// Which HTTP request is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expects {
+    /// The first of the connection.
+    First,
+    /// One more, after which nobody has to ask.
+    Another,
+    /// The rest of one that has begun.
+    Rest,
 }
 
 /// What is to become of a message.
@@ -92,6 +103,15 @@ pub struct Connection {
     pub(super) scanned: u32,
     /// Silence before the first probe: spread, so that a storm of connects is no storm of probes.
     pub(super) first_quiet_millis: u32,
+    /// What still has to be found out about it before its wire is known.
+    pub(super) door: Door,
+    /// WebSocket frames whose end has not come.
+    pub(super) frames: FrameReader,
+    /// What was agreed on about compressing WebSocket messages.
+    pub(super) compression: Compression,
+    /// An HTTP request's body that has not come whole; its head lies in the tail.
+    #[cfg(feature = "websocket")]
+    pub(super) body: Option<Box<Body>>,
     queue: Option<Box<WriteQueue>>,
     rate: Option<Box<RateLimiter>>,
 }
@@ -99,8 +119,8 @@ pub struct Connection {
 /// What a connection starts from.
 #[derive(Debug)]
 pub struct Start<'a> {
-    /// What its listener says about the wire.
-    pub listen_wire: ListenWire,
+    /// What its listener says about it.
+    pub door: Door,
     /// The moment it was accepted.
     pub now: Time,
     /// Silence before its first probe, within [1/2, 1] x `heartbeat_interval`.
@@ -116,9 +136,10 @@ impl Connection {
     pub fn new(start: Start<'_>) -> Self {
         let give_up_at = start.now + start.settings.handshake_timeout;
         Self {
-            phase: match start.listen_wire {
-                ListenWire::Auto => Phase::Detecting { give_up_at },
-                ListenWire::Fixed(wire) => Phase::Opening { wire, give_up_at },
+            phase: match start.door.wire_at_once() {
+                None => Phase::Detecting { give_up_at },
+                Some(Wire::WebSocket) => Phase::Http { give_up_at, expects: Expects::First },
+                Some(wire) => Phase::Opening { wire, give_up_at },
             },
             last_received: start.now,
             last_message: start.now,
@@ -128,6 +149,11 @@ impl Connection {
             tail: Vec::new(),
             scanned: 0,
             first_quiet_millis: u32::try_from(start.first_quiet.as_millis()).unwrap_or(u32::MAX),
+            door: start.door,
+            frames: FrameReader::default(),
+            compression: Compression::default(),
+            #[cfg(feature = "websocket")]
+            body: None,
             queue: None,
             rate: start.rate,
         }
@@ -142,14 +168,30 @@ impl Connection {
     pub fn wire(&self) -> Option<Wire> {
         match self.phase {
             Phase::Opening { wire, .. } | Phase::Open { wire } => Some(wire),
-            Phase::Detecting { .. } | Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => None,
+            Phase::Detecting { .. }
+            | Phase::Http { .. }
+            | Phase::Flushing { .. }
+            | Phase::Lingering { .. }
+            | Phase::Closed => None,
         }
+    }
+
+    /// How its messages are compressed.
+    #[inline]
+    pub fn compression(&mut self) -> &mut Compression {
+        &mut self.compression
+    }
+
+    /// Whether a message of `len` bytes is to be compressed for it.
+    #[inline]
+    pub fn compresses(&self, len: usize, settings: &Settings) -> bool {
+        self.compression.is_agreed() && len >= settings.deflate_min_bytes
     }
 
     /// Whether its end has not been decided.
     pub fn is_live(&self) -> bool {
         match self.phase {
-            Phase::Detecting { .. } | Phase::Opening { .. } | Phase::Open { .. } => true,
+            Phase::Detecting { .. } | Phase::Http { .. } | Phase::Opening { .. } | Phase::Open { .. } => true,
             Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => false,
         }
     }
@@ -180,28 +222,39 @@ impl Connection {
 
     /// Notes a message and says what is to become of it. Heartbeats count against the rate too.
     #[inline]
-    pub fn on_message(&mut self, message: &[u8], now: Time, settings: &Settings) -> Verdict {
-        let bucket = self.rate.as_mut().and_then(|rate| rate.messages.as_mut());
-        if bucket.is_some_and(|bucket| !bucket.take(1, now)) {
+    pub fn on_message(&mut self, message: Message<'_>, now: Time, settings: &Settings) -> Verdict {
+        if !self.takes_message(now) {
             return Verdict::TooMany;
         }
         // First, because the byte 0x01 answers itself: answering the answer would never end.
-        if self.awaits_answer && self.is_answer(message, settings) {
+        if self.awaits_answer && self.is_answer(&message, settings) {
             self.awaits_answer = false;
             return Verdict::ProbeAnswered;
         }
-        if let Some(answer) = answer(message, settings.heartbeat_answers) {
+        if let Some(answer) = answer(&message, settings.heartbeat_answers) {
             return Verdict::Heartbeat(answer);
         }
         self.last_message = now;
         Verdict::Deliver
     }
 
+    /// Counts one message, or a request, against the rate. False where it is more than the peer may send.
+    #[inline]
+    pub fn takes_message(&mut self, now: Time) -> bool {
+        let bucket = self.rate.as_mut().and_then(|rate| rate.messages.as_mut());
+        bucket.is_none_or(|bucket| bucket.take(1, now))
+    }
+
+    /// Notes a pong; whether it answers our own question for a sign of life.
+    pub fn on_pong(&mut self) -> bool {
+        std::mem::take(&mut self.awaits_answer)
+    }
+
     /// Starts counting silence anew: while its bytes were not wanted it could not show life.
     pub fn on_reading_resumed(&mut self, now: Time, settings: &Settings) {
         self.last_received = now;
         self.last_message = now;
-        if let Phase::Opening { give_up_at, .. } = &mut self.phase {
+        if let Phase::Opening { give_up_at, .. } | Phase::Http { give_up_at, .. } = &mut self.phase {
             *give_up_at = (*give_up_at).max(now + settings.handshake_timeout);
         }
     }
@@ -283,7 +336,10 @@ impl Connection {
 
     pub(super) fn on_detected(&mut self, wire: Wire) {
         if let Phase::Detecting { give_up_at } = self.phase {
-            self.phase = Phase::Opening { wire, give_up_at };
+            self.phase = match wire {
+                Wire::WebSocket => Phase::Http { give_up_at, expects: Expects::First },
+                Wire::Length | Wire::Line | Wire::Raw => Phase::Opening { wire, give_up_at },
+            };
         }
     }
 
@@ -293,8 +349,12 @@ impl Connection {
         }
     }
 
-    /// Whether this is what peers answer to the probe, where that is one of the known forms.
+    /// Whether this is what peers answer to the probe, where that is one of the known forms. A WebSocket peer answers
+    /// with a pong.
     fn is_answer(&self, message: &[u8], settings: &Settings) -> bool {
+        if self.wire() == Some(Wire::WebSocket) {
+            return false;
+        }
         let probe = settings.heartbeat_probe.as_deref().unwrap_or_default();
         answer(probe, HeartbeatForms::ALL) == Some(message)
     }
@@ -311,5 +371,11 @@ impl Connection {
     fn drop_tail(&mut self, pool: &mut Pool) {
         pool.give(std::mem::take(&mut self.tail));
         self.scanned = 0;
+        self.frames.clear(pool);
+        self.compression = Compression::default();
+        #[cfg(feature = "websocket")]
+        {
+            self.body = None;
+        }
     }
 }

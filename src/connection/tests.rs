@@ -4,7 +4,7 @@ use super::*;
 use crate::buffer::Pool;
 use crate::config::Settings;
 use crate::timer::Time;
-use crate::wire::Wire;
+use crate::wire::{Message, Wire};
 use std::io;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ struct Bench {
     connection: Connection,
     settings: Settings,
     pool: Pool,
+    compressor: Compressor,
 }
 
 impl Bench {
@@ -20,24 +21,27 @@ impl Bench {
         change(&mut settings);
         settings.validate().unwrap();
         let first_quiet = settings.heartbeat_interval / 2;
-        let start = Start { listen_wire, now: Time::ZERO, first_quiet, rate: None, settings: &settings };
-        Self { connection: Connection::new(start), settings, pool: Pool::new(0) }
+        let start = Start { door: listen_wire.into(), now: Time::ZERO, first_quiet, rate: None, settings: &settings };
+        let connection = Connection::new(start);
+        Self { connection, settings, pool: Pool::new(0), compressor: Compressor::default() }
     }
 
     /// Feeds bytes; the messages that came out, and the reason if the stream was refused.
     fn feed(&mut self, bytes: &[u8], millis: u64) -> (Vec<Vec<u8>>, Option<CloseReason>) {
-        let (mut rest, mut messages) = (bytes, Vec::new());
-        self.connection.on_received(bytes.len(), at(millis));
+        let (mut bytes, mut messages) = (bytes.to_vec(), Vec::new());
+        let mut rest = &mut bytes[..];
+        self.connection.on_received(rest.len(), at(millis));
         loop {
-            match self.connection.handle_bytes(&mut rest, self.settings.max_message_bytes, &mut self.pool) {
+            let Self { settings, pool, compressor, connection } = self;
+            match connection.handle_bytes(&mut rest, &mut Tools { settings, pool, compressor, now: at(millis) }) {
                 Input::NeedMore => return (messages, None),
-                Input::Opened => assert!(self.connection.wire().is_some()),
-                Input::Message(Payload::InPlace(message)) => messages.push(message.to_vec()),
-                Input::Message(Payload::Reassembled(frame, payload)) => {
-                    messages.push(frame[payload].to_vec());
-                    self.pool.give(frame);
+                Input::Opened => assert!(connection.wire().is_some()),
+                Input::Message(payload, _) => {
+                    messages.push(payload.bytes().to_vec());
+                    payload.give_back(pool, compressor);
                 }
                 Input::Refused { reason, .. } => return (messages, Some(reason)),
+                other => panic!("{other:?} on a plain wire"),
             }
         }
     }
@@ -167,19 +171,22 @@ fn a_quiet_peer_is_asked_and_a_busy_one_is_not() {
 #[test]
 fn the_answer_to_a_probe_is_no_message_and_any_other_pong_is() {
     let mut bench = Bench::new(ListenWire::Fixed(Wire::Line), |s| s.heartbeat_probe = Some(b"ping".to_vec()));
-    assert_eq!(bench.connection.on_message(b"pong", at(1_000), &bench.settings), Verdict::Deliver);
+    assert_eq!(bench.connection.on_message(Message::from(b"pong"), at(1_000), &bench.settings), Verdict::Deliver);
     assert_eq!(bench.due(25_000), Due::Probe);
-    assert_eq!(bench.connection.on_message(b"PONG", at(25_001), &bench.settings), Verdict::Deliver);
-    assert_eq!(bench.connection.on_message(b"pong", at(25_001), &bench.settings), Verdict::ProbeAnswered);
-    assert_eq!(bench.connection.on_message(b"pong", at(25_002), &bench.settings), Verdict::Deliver);
+    assert_eq!(bench.connection.on_message(Message::from(b"PONG"), at(25_001), &bench.settings), Verdict::Deliver);
+    assert_eq!(
+        bench.connection.on_message(Message::from(b"pong"), at(25_001), &bench.settings),
+        Verdict::ProbeAnswered
+    );
+    assert_eq!(bench.connection.on_message(Message::from(b"pong"), at(25_002), &bench.settings), Verdict::Deliver);
 }
 
 #[test]
 fn the_byte_that_answers_our_byte_is_not_answered_again() {
     let mut bench = Bench::new(ListenWire::Fixed(Wire::Length), |s| s.heartbeat_probe = Some(vec![1]));
     assert_eq!(bench.due(25_000), Due::Probe);
-    assert_eq!(bench.connection.on_message(&[1], at(25_001), &bench.settings), Verdict::ProbeAnswered);
-    assert_eq!(bench.connection.on_message(&[1], at(25_002), &bench.settings), Verdict::Heartbeat(&[1]));
+    assert_eq!(bench.connection.on_message(Message::from(&[1]), at(25_001), &bench.settings), Verdict::ProbeAnswered);
+    assert_eq!(bench.connection.on_message(Message::from(&[1]), at(25_002), &bench.settings), Verdict::Heartbeat(&[1]));
 }
 
 #[test]
@@ -193,9 +200,12 @@ fn heartbeats_can_be_off() {
 fn a_peer_that_only_heartbeats_is_idle() {
     let mut bench = Bench::new(ListenWire::Fixed(Wire::Line), |s| s.idle_timeout = Some(Duration::from_secs(30)));
     bench.feed(b"message\n", 5_000);
-    assert_eq!(bench.connection.on_message(b"message", at(5_000), &bench.settings), Verdict::Deliver);
+    assert_eq!(bench.connection.on_message(Message::from(b"message"), at(5_000), &bench.settings), Verdict::Deliver);
     bench.feed(b"ping\n", 34_000);
-    assert_eq!(bench.connection.on_message(b"ping", at(34_000), &bench.settings), Verdict::Heartbeat(b"pong"));
+    assert_eq!(
+        bench.connection.on_message(Message::from(b"ping"), at(34_000), &bench.settings),
+        Verdict::Heartbeat(b"pong")
+    );
     assert_eq!(bench.end(), (35_000, Due::Close(CloseReason::Local(LocalReason::IdleTimeout))));
 }
 

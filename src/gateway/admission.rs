@@ -51,14 +51,20 @@ impl Admission {
         }
     }
 
-    /// Lets a peer in beside the `present` ones, or says which limit it met.
-    pub(super) fn admit(&mut self, peer: Peer, present: usize, now: Time) -> Result<(), LocalReason> {
+    /// Lets a peer in beside the `present` ones, or says which limit it met. One that comes for others is counted when
+    /// it has told for whom.
+    pub(super) fn admit(&mut self, peer: Peer, counts: bool, present: usize, now: Time) -> Result<(), LocalReason> {
         if present >= self.max_connections {
             return Err(LocalReason::TooManyConnections);
         }
         if self.accepts.as_mut().is_some_and(|accepts| !accepts.take(1, now)) {
             return Err(LocalReason::TooManyAccepts);
         }
+        if counts { self.count(peer) } else { Ok(()) }
+    }
+
+    /// Counts a peer for its address, if there may be one more.
+    pub(super) fn count(&mut self, peer: Peer) -> Result<(), LocalReason> {
         let (Some(max), Some(address)) = (self.max_per_address, Address::of(peer)) else {
             return Ok(());
         };
@@ -70,7 +76,7 @@ impl Admission {
         Ok(())
     }
 
-    /// Notes that an admitted peer has left.
+    /// Notes that a peer that was counted has left.
     pub(super) fn leave(&mut self, peer: Peer) {
         let Some(address) = Address::of(peer).filter(|_| self.max_per_address.is_some()) else {
             return;
@@ -118,7 +124,7 @@ mod tests {
     }
 
     fn check(admission: &mut Admission, from: &str, expected: Result<(), LocalReason>) {
-        assert_eq!(admission.admit(peer(from), 0, Time::ZERO), expected, "{from}");
+        assert_eq!(admission.admit(peer(from), true, 0, Time::ZERO), expected, "{from}");
     }
 
     #[test]
@@ -132,7 +138,7 @@ mod tests {
         check(&mut admission, "[2001:db8::1]:1", Ok(()));
         check(&mut admission, "[2001:db8::2]:1", full);
         check(&mut admission, "[2001:db8:0:1::1]:1", Ok(()));
-        assert_eq!(admission.admit(Peer::Unix, 0, Time::ZERO), Ok(()));
+        assert_eq!(admission.admit(Peer::Unix, true, 0, Time::ZERO), Ok(()));
     }
 
     #[test]
@@ -147,11 +153,11 @@ mod tests {
     #[test]
     fn totals_and_rates_are_limited() {
         let mut admission = limited(|s| s.max_connections = 5);
-        assert_eq!(admission.admit(Peer::Unix, 5, Time::ZERO), Err(LocalReason::TooManyConnections));
+        assert_eq!(admission.admit(Peer::Unix, true, 5, Time::ZERO), Err(LocalReason::TooManyConnections));
         let mut admission = limited(|s| s.max_accepts_per_second = Some(2));
         check(&mut admission, "192.0.2.1:1", Ok(()));
         check(&mut admission, "192.0.2.1:1", Ok(()));
         check(&mut admission, "192.0.2.1:1", Err(LocalReason::TooManyAccepts));
-        assert_eq!(admission.admit(Peer::Unix, 0, Time::from_millis(500)), Ok(()));
+        assert_eq!(admission.admit(Peer::Unix, true, 0, Time::from_millis(500)), Ok(()));
     }
 }

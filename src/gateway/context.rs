@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::connection::CloseReason;
 use crate::stats::Counters;
 use crate::timer::Time;
-use crate::wire::{Prepared, Wire};
+use crate::wire::{Message, Prepared, Wire};
 use std::fmt;
 use std::time::Duration;
 
@@ -66,10 +66,11 @@ impl<'a> Context<'a> {
     }
 
     /// Sends one message to one connection, in its wire's framing. On a line wire a `\n` inside the message arrives
-    /// as the end of a message.
+    /// as the end of a message. Bytes go to a WebSocket as text where they are UTF-8, a `&str` or a [`Message`] as what
+    /// it is.
     #[inline]
-    pub fn send(&mut self, id: ConnId, message: &[u8]) -> Result<(), SendError> {
-        self.core.send(id, message, self.now)
+    pub fn send<'m>(&mut self, id: ConnId, message: impl Into<Message<'m>>) -> Result<(), SendError> {
+        self.core.send(id, message.into(), self.now)
     }
 
     /// Sends a shared message to one connection, without copying it.

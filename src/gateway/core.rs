@@ -2,7 +2,6 @@
 //! its face towards handlers, [`Gateway`](super::Gateway) towards the driver.
 
 use super::admission::{Admission, Peer};
-use super::context::SendError;
 use super::drain::Drain;
 use super::gather::Gather;
 use super::id::{ConnId, IdCipher};
@@ -11,11 +10,12 @@ use super::slots::Slots;
 use super::timers::Timers;
 use crate::buffer::{Pool, WriteQueue};
 use crate::config::Settings;
-use crate::connection::{CloseReason, Connection, LocalReason, PeerReason, Phase};
+use crate::connection::{CloseReason, Compressor, Connection, LocalReason, PeerReason, Phase, close_frame};
 use crate::stats::{Counters, Held};
 use crate::timer::{Jitter, Time, Wheel};
-use crate::wire::Prepared;
-use bytes::Bytes;
+use crate::wire::Wire;
+#[cfg(feature = "websocket")]
+use crate::wire::http::HttpDate;
 use std::collections::VecDeque;
 
 /// One connection and what the gateway knows of it.
@@ -23,6 +23,8 @@ use std::collections::VecDeque;
 pub(super) struct Slot {
     pub(super) connection: Connection,
     pub(super) peer: Peer,
+    /// It is counted for its address.
+    pub(super) is_counted: bool,
     pub(super) opened_at: Time,
     /// The handler knows it.
     pub(super) opened: bool,
@@ -33,6 +35,8 @@ pub(super) struct Slot {
     pub(super) reads_to_end: bool,
     /// The peer has shut its side: nothing more will come.
     pub(super) peer_ended: bool,
+    /// What is below the gateway encrypts it.
+    pub(super) encrypted: bool,
 }
 
 /// What makes the driver read from a connection next.
@@ -53,8 +57,13 @@ pub(super) struct Core {
     pub(super) timers: Timers,
     pub(super) pool: Pool,
     pub(super) gather: Gather,
+    pub(super) compressor: Compressor,
     pub(super) admission: Admission,
     pub(super) counters: Counters,
+    /// Milliseconds of Unix time at `Time::ZERO`.
+    pub(super) unix_zero_millis: u64,
+    #[cfg(feature = "websocket")]
+    pub(super) date: HttpDate,
     pub(super) jitter: Jitter,
     pub(super) ids: IdCipher,
     pub(super) log_limit: LogLimit,
@@ -68,10 +77,10 @@ pub(super) struct Core {
     pub(super) ended: VecDeque<(ConnId, CloseReason)>,
     /// Connections whose socket can go.
     pub(super) gone: Vec<ConnId>,
-    queued: usize,
+    pub(super) queued: usize,
     /// Boxed, because that is how a connection holds its queue: lending one moves a pointer.
     #[allow(clippy::vec_box)]
-    spare_queues: Vec<Box<WriteQueue>>,
+    pub(super) spare_queues: Vec<Box<WriteQueue>>,
 }
 
 /// Free buffers kept between bursts.
@@ -89,7 +98,11 @@ impl Core {
             timers: Timers::new(now),
             pool: Pool::new(MAX_KEPT),
             gather: Gather::default(),
+            compressor: Compressor::default(),
             counters: Counters::new(CloseReason::KINDS),
+            unix_zero_millis: 0,
+            #[cfg(feature = "websocket")]
+            date: HttpDate::new(),
             jitter: Jitter::new(jitter),
             ids: IdCipher::new(ids),
             log_limit: LogLimit::new(CloseReason::KINDS),
@@ -104,46 +117,22 @@ impl Core {
         }
     }
 
-    /// Sends one message to one connection: gathered where it is the one being served, queued otherwise.
-    pub(super) fn send(&mut self, id: ConnId, message: &[u8], now: Time) -> Result<(), SendError> {
-        let slot = self.slots.get_mut(id).ok_or(SendError::Gone)?;
-        let wire = slot.connection.wire().ok_or(SendError::Gone)?;
-        let len = wire.encoded_len(message.len());
-        if slot.connection.queued_bytes() == 0
-            && let Some(gathered) = self.gather.room_for(id, len)
-        {
-            wire.encode(message, gathered);
-            self.counters.messages_out += 1;
-            return Ok(());
-        }
-        self.check_size(message.len())?;
-        let mut encoded = Vec::with_capacity(len);
-        wire.encode(message, &mut encoded);
-        self.queue(id, Chunk::encoded(encoded), now)
-    }
-
-    /// Sends a shared message to one connection.
-    pub(super) fn send_prepared(&mut self, id: ConnId, message: &Prepared, now: Time) -> Result<(), SendError> {
-        let slot = self.slots.get(id).ok_or(SendError::Gone)?;
-        let wire = slot.connection.wire().ok_or(SendError::Gone)?;
-        self.check_size(message.body().len())?;
-        self.queue(id, Chunk::Shared(message.encoded(wire)), now)
-    }
-
-    /// Sends a shared message to every open connection but one; how many got it.
-    pub(super) fn broadcast(&mut self, message: &Prepared, except: Option<ConnId>, now: Time) -> usize {
-        let mut receivers = 0;
-        for slot in 0..self.slots.end() {
-            let Some(id) = self.slots.id_at(slot).filter(|id| Some(*id) != except) else {
-                continue;
-            };
-            receivers += usize::from(self.send_prepared(id, message, now).is_ok());
-        }
-        receivers
-    }
-
-    /// Decides the end of a connection: told to the handler, counted and logged once. Later reasons change nothing.
+    /// Decides the end of a connection, and tells it to a peer whose wire has words for it.
     pub(super) fn close(&mut self, id: ConnId, reason: CloseReason, now: Time) {
+        let Some(slot) = self.slots.get(id).filter(|slot| slot.connection.is_live()) else {
+            return;
+        };
+        let tells = slot.connection.wire() == Some(Wire::WebSocket) && reason.flushes() && !slot.peer_ended;
+        let farewell = if tells { close_frame(reason) } else { Vec::new() };
+        self.end(id, reason, &farewell, now);
+    }
+
+    /// Decides the end of a connection with these last words: told to the handler, counted and logged once. Later
+    /// reasons change nothing.
+    pub(super) fn end(&mut self, id: ConnId, reason: CloseReason, farewell: &[u8], now: Time) {
+        if !farewell.is_empty() {
+            self.send_raw(id, farewell, now);
+        }
         let Some(slot) = self.slots.get_mut(id).filter(|slot| slot.connection.is_live()) else {
             return;
         };
@@ -183,7 +172,7 @@ impl Core {
     pub(super) fn free(&mut self, id: ConnId) {
         self.wheel.cancel(key(id));
         self.return_queue(id);
-        if let Some(slot) = self.slots.remove(id) {
+        if let Some(slot) = self.slots.remove(id).filter(|slot| slot.is_counted) {
             self.admission.leave(slot.peer);
         }
     }
@@ -234,7 +223,7 @@ impl Core {
             queued: self.queued,
             lent: self.pool.lent_bytes(),
             kept: self.pool.kept_bytes(),
-            tables: self.slots.held_bytes() + self.wheel.held_bytes(),
+            tables: self.slots.held_bytes() + self.wheel.held_bytes() + self.compressor.held_bytes(),
         }
     }
 
@@ -264,60 +253,12 @@ impl Core {
         }
     }
 
-    /// Queues the answer to a peer whose protocol is not served, before the close that is to follow. Nothing else was
-    /// ever queued for it, so no limit is asked.
-    pub(super) fn queue_answer(&mut self, id: ConnId, answer: &'static [u8], now: Time) {
-        if let Some(slot) = self.slots.get_mut(id).filter(|_| !answer.is_empty()) {
-            slot.connection.queue_shared(Bytes::from_static(answer), now, &mut self.pool);
-            self.queued += answer.len();
-            self.mark_dirty(id);
-        }
-    }
-
-    fn queue(&mut self, id: ConnId, chunk: Chunk, now: Time) -> Result<(), SendError> {
-        // What was gathered before comes first; it may be more than a slow peer may leave waiting.
-        if let Some(gathered) = self.gather.take(id) {
-            self.queue_rest(id, &gathered, now);
-            self.gather.put_back(gathered);
-            self.slots.get(id).filter(|slot| slot.connection.is_live()).ok_or(SendError::Gone)?;
-        }
-        self.queued += chunk.len();
-        self.counters.messages_out += 1;
-        self.mark_dirty(id);
-        self.with_queue(id, now, |connection, pool| match chunk {
-            Chunk::Shared(bytes) => connection.queue_shared(bytes, now, pool),
-            Chunk::Copied(bytes) => connection.queue_copy(&bytes, now, pool),
-        });
-        Ok(())
-    }
-
-    /// Queues on a connection that has a slot, and closes it where that is more than it may leave waiting.
-    fn with_queue(&mut self, id: ConnId, now: Time, queue: impl FnOnce(&mut Connection, &mut Pool)) {
-        let slot = self.slots.get_mut(id).expect("only connections with a slot are sent to");
-        if !slot.connection.has_queue() {
-            slot.connection.lend_queue(self.spare_queues.pop().unwrap_or_default());
-        }
-        let before = slot.connection.queued_bytes();
-        queue(&mut slot.connection, &mut self.pool);
-        let after = slot.connection.queued_bytes();
-        let soft = self.settings.write_queue_soft_bytes;
-        self.pressed |= before <= soft && after > soft;
-        if after > self.settings.write_queue_hard_bytes {
-            self.close(id, CloseReason::Local(LocalReason::SlowConsumer), now);
-        }
-    }
-
     fn return_queue(&mut self, id: ConnId) {
         let queue = self.slots.get_mut(id).and_then(|slot| slot.connection.take_empty_queue());
         if let Some(mut queue) = queue.filter(|_| self.spare_queues.len() < MAX_SPARE_QUEUES) {
             queue.shrink();
             self.spare_queues.push(queue);
         }
-    }
-
-    fn check_size(&self, len: usize) -> Result<(), SendError> {
-        let fits = len + MAX_OVERHEAD <= self.settings.write_queue_hard_bytes;
-        if fits { Ok(()) } else { Err(SendError::TooLarge) }
     }
 
     /// Ends that an operator may have to act on are told at info, at most one line a second for each reason.
@@ -339,29 +280,6 @@ impl Core {
         self.counters.closed[reason.index()] += 1;
         if let Some(skipped) = self.log_limit.pass(reason.index(), now) {
             log::warn!("refused {peer}: {reason}{}", more(skipped));
-        }
-    }
-}
-
-/// What any wire adds to a message at most.
-const MAX_OVERHEAD: usize = 16;
-/// Encoded messages up to this size are copied together in the queue.
-const MAX_COPY: usize = 4 << 10;
-
-enum Chunk {
-    Shared(Bytes),
-    Copied(Vec<u8>),
-}
-
-impl Chunk {
-    fn encoded(bytes: Vec<u8>) -> Self {
-        if bytes.len() <= MAX_COPY { Chunk::Copied(bytes) } else { Chunk::Shared(bytes.into()) }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Chunk::Shared(bytes) => bytes.len(),
-            Chunk::Copied(bytes) => bytes.len(),
         }
     }
 }

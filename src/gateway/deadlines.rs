@@ -6,6 +6,8 @@ use super::id::ConnId;
 use super::machine::Gateway;
 use crate::connection::{CloseReason, Due, LocalReason};
 use crate::timer::{Polled, Time};
+use crate::wire::websocket::Opcode;
+use crate::wire::{Message, Wire};
 use std::time::Duration;
 
 /// Deadlines served in one turn; a million due at once must not starve the sockets.
@@ -62,6 +64,13 @@ impl<H: Handler> Gateway<H> {
             Due::Nothing => {}
             Due::Probe => core.probe(id, now),
             Due::Close(reason) => core.close(id, reason, now),
+            #[cfg(feature = "websocket")]
+            Due::RequestLate(reason) => {
+                let answer = core.refusal(crate::wire::http::Status::RequestTimeout, now);
+                core.end(id, reason, &answer, now);
+            }
+            #[cfg(not(feature = "websocket"))]
+            Due::RequestLate(reason) => core.close(id, reason, now),
             Due::Drop => core.drop_connection(id),
         }
         core.rearm(id);
@@ -96,10 +105,15 @@ impl<H: Handler> Gateway<H> {
 
 impl Core {
     fn probe(&mut self, id: ConnId, now: Time) {
+        let wire = self.slots.get(id).and_then(|slot| slot.connection.wire());
+        if wire == Some(Wire::WebSocket) {
+            self.counters.probes_sent += 1;
+            return self.control(id, Opcode::Ping, &[], now);
+        }
         if let Some(probe) = self.settings.heartbeat_probe.clone() {
             self.counters.probes_sent += 1;
             // It was open a moment ago, and a probe is far below any limit.
-            let _ = self.send(id, &probe, now);
+            let _ = self.send(id, Message::from(&probe), now);
         }
     }
 }

@@ -42,6 +42,12 @@ impl<H: Handler> Gateway<H> {
         Ok(Self { core: Core::new(settings, seed.jitter, seed.ids, now), handler, trim_at: None })
     }
 
+    /// Says what time it is for people, in milliseconds of Unix time, so that answers can be dated. Nothing else
+    /// depends on it.
+    pub fn set_unix_time(&mut self, millis: u64, now: Time) {
+        self.core.unix_zero_millis = millis.saturating_sub(now.as_millis());
+    }
+
     /// Begins an orderly end: the closes are spread over `drain_window`. The driver accepts no more.
     pub fn begin_drain(&mut self, now: Time) {
         if self.core.drain.is_none() {

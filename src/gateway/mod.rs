@@ -11,12 +11,16 @@ mod deadlines;
 mod drain;
 mod gather;
 mod handler;
+#[cfg(feature = "websocket")]
+mod http;
 mod id;
 mod log_limit;
 mod machine;
 mod pages;
+mod proxied;
 mod reactor;
 mod receive;
+mod send;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -26,10 +30,12 @@ mod transmit;
 pub use admission::Peer;
 pub use context::{ConnectionInfo, Context, SendError};
 pub use handler::Handler;
+#[cfg(feature = "websocket")]
+pub use http::Request;
 pub use id::{ConnId, ConnText};
 pub use machine::{Gateway, Seed};
 pub use pages::Pages;
-pub use reactor::{MAX_EVENTS, Reactor, Sockets};
-pub use receive::{Readiness, Steps};
+pub use reactor::{MAX_EVENTS, Reactor, Received, Sockets};
+pub use receive::{Readiness, Steps, Taken};
 pub use timers::TimerId;
 pub use transmit::FlushOutcome;

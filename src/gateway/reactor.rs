@@ -9,9 +9,9 @@ use super::context::Context;
 use super::handler::Handler;
 use super::id::ConnId;
 use super::machine::Gateway;
-use super::receive::Readiness;
+use super::receive::{Readiness, Taken};
 use super::transmit::FlushOutcome;
-use crate::connection::ListenWire;
+use crate::connection::Door;
 use crate::timer::Time;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -25,14 +25,46 @@ pub trait Sockets {
     fn accept(&mut self, listener: usize) -> io::Result<(Self::Socket, Peer)>;
     /// Takes a socket under an id; events for it come from now on.
     fn attach(&mut self, id: ConnId, socket: Self::Socket) -> io::Result<()>;
-    /// Reads once; 0 is the peer's end.
-    fn read(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<usize>;
+    /// Reads once.
+    fn read(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<Received>;
     /// Writes once, as a vectored write does.
     fn write(&mut self, id: ConnId, slices: &[IoSlice<'_>]) -> io::Result<usize>;
     /// Shuts our side, so that the peer sees the end after the last byte.
     fn shut_down(&mut self, id: ConnId);
     /// Closes it; nothing is heard of this id again.
     fn close(&mut self, id: ConnId);
+    /// Takes it for a TLS stream that begins with these bytes: what is read and written from here on is what is inside.
+    fn start_tls(&mut self, id: ConnId, first: &[u8]) -> io::Result<()> {
+        let _ = (id, first);
+        Err(ErrorKind::Unsupported.into())
+    }
+    /// It takes bytes again: lets TLS send what of its own waits.
+    fn advance(&mut self, id: ConnId) -> io::Result<()> {
+        let _ = id;
+        Ok(())
+    }
+}
+
+impl Received {
+    /// What a plain socket's read of `count` bytes into `room` says: a short one has emptied it.
+    #[inline]
+    pub fn of(count: usize, room: usize) -> Self {
+        if count == 0 { Received::End } else { Received::Bytes { count, drained: count < room } }
+    }
+}
+
+/// What one read brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// Bytes; of an encrypted stream perhaps none.
+    Bytes {
+        /// How many.
+        count: usize,
+        /// Nothing is left to read, as far as can be told.
+        drained: bool,
+    },
+    /// The peer's end.
+    End,
 }
 
 /// Drives a [`Gateway`] over [`Sockets`], a turn at a time.
@@ -42,7 +74,7 @@ pub trait Sockets {
 pub struct Reactor<H, S> {
     gateway: Gateway<H>,
     sockets: S,
-    listeners: Vec<(ListenWire, Acceptor)>,
+    listeners: Vec<(Door, Acceptor)>,
     /// Connections that were stopped while they had bytes to read, in the order they are to go on.
     unread: VecDeque<ConnId>,
     receive_buffer: Vec<u8>,
@@ -79,8 +111,8 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
     }
 
     /// Notes one more listener; its number is the one `Sockets::accept` gets.
-    pub fn add_listener(&mut self, wire: ListenWire) -> usize {
-        self.listeners.push((wire, Acceptor::default()));
+    pub fn add_listener(&mut self, door: impl Into<Door>) -> usize {
+        self.listeners.push((door.into(), Acceptor::default()));
         self.listeners.len() - 1
     }
 
@@ -125,6 +157,11 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
     /// Something happened on a connection's socket.
     pub fn on_event(&mut self, id: ConnId, readiness: Readiness, now: Time) {
         let steps = self.gateway.begin_event(id, readiness);
+        if steps.advance
+            && let Err(error) = self.sockets.advance(id)
+        {
+            self.gateway.handle_error(id, error.kind(), now);
+        }
         if steps.flush {
             self.flush(id, now);
         }
@@ -177,10 +214,10 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
     fn read(&mut self, id: ConnId, now: Time) {
         let mut may_hold_more = false;
         match self.read_once(id) {
-            Ok(0) => self.gateway.handle_peer_closed(id, now),
-            Ok(n) => {
-                may_hold_more = n == self.receive_buffer.len();
-                self.gateway.handle_bytes(id, &self.receive_buffer[..n], now);
+            Ok(Received::End) => self.gateway.handle_peer_closed(id, now),
+            Ok(Received::Bytes { count, drained }) => {
+                may_hold_more = !drained;
+                may_hold_more |= self.take(id, count, now);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return self.gateway.on_emptied(id),
             Err(error) if error.kind() == ErrorKind::Interrupted => may_hold_more = true,
@@ -196,6 +233,24 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
         }
     }
 
+    /// Serves what was read; whether what follows on the stream may have been read already.
+    #[inline]
+    fn take(&mut self, id: ConnId, count: usize, now: Time) -> bool {
+        if count == 0 {
+            return false;
+        }
+        match self.gateway.handle_bytes(id, &mut self.receive_buffer[..count], now) {
+            Taken::All => false,
+            Taken::Tls { from } => {
+                match self.sockets.start_tls(id, &self.receive_buffer[from..count]) {
+                    Ok(()) => self.gateway.handle_encrypted(id),
+                    Err(error) => self.gateway.handle_error(id, error.kind(), now),
+                }
+                true
+            }
+        }
+    }
+
     /// Whether to pass over the deadlines of this turn. After a suspension the heartbeats of half the world lie unread:
     /// nobody is taken for silent until everybody had a turn to be heard. The number of such turns in a row is bounded,
     /// so a flood that always leaves something unread puts deadlines off by a few turns only.
@@ -207,7 +262,7 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
     }
 
     /// An interrupted read is repeated, not put off: who has bytes to read must not be judged as silent meanwhile.
-    fn read_once(&mut self, id: ConnId) -> io::Result<usize> {
+    fn read_once(&mut self, id: ConnId) -> io::Result<Received> {
         let mut result = self.sockets.read(id, &mut self.receive_buffer);
         for _ in 0..MAX_INTERRUPTIONS {
             match result {
@@ -263,10 +318,10 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
     }
 
     fn accept_one(&mut self, listener: usize, now: Time) {
-        let (wire, acceptor) = &mut self.listeners[listener];
+        let (door, acceptor) = &mut self.listeners[listener];
         match self.sockets.accept(listener) {
             Ok((socket, peer)) => {
-                let Ok(id) = self.gateway.handle_accepted(peer, *wire, now) else {
+                let Ok(id) = self.gateway.handle_accepted(peer, *door, now) else {
                     return;
                 };
                 if let Err(error) = self.sockets.attach(id, socket) {

@@ -7,10 +7,11 @@ use super::id::ConnId;
 use super::machine::{Gateway, guarded};
 use crate::config::Settings;
 use crate::connection::{
-    Bucket, CloseReason, Connection, Input, ListenWire, LocalReason, Payload, PeerReason, Phase, RateLimiter, Start,
+    Bucket, CloseReason, Connection, Door, Input, LocalReason, Payload, PeerReason, Phase, RateLimiter, Start, Tools,
     Verdict,
 };
 use crate::timer::Time;
+use crate::wire::Message;
 use std::io;
 
 /// What a poll said of a socket.
@@ -27,6 +28,8 @@ pub struct Readiness {
 /// What an event asks the driver to do, in this order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Steps {
+    /// Let what encrypts it send what of its own waits.
+    pub advance: bool,
     /// Flush it.
     pub flush: bool,
     /// Read from it, once.
@@ -35,25 +38,33 @@ pub struct Steps {
 
 impl<H: Handler> Gateway<H> {
     /// Admits a connection, or says which limit it met; then its socket is to be closed.
-    pub fn handle_accepted(&mut self, peer: Peer, listen_wire: ListenWire, now: Time) -> Result<ConnId, CloseReason> {
+    pub fn handle_accepted(&mut self, peer: Peer, door: impl Into<Door>, now: Time) -> Result<ConnId, CloseReason> {
+        let door = door.into();
         let core = &mut self.core;
-        let admitted = core.admission.admit(peer, core.slots.len(), now);
+        let speaks_for_others = core.speaks_for_others(peer, door);
+        let admitted = if door.proxy && !core.trusts(peer) {
+            Err(LocalReason::UntrustedProxy)
+        } else {
+            core.admission.admit(peer, !speaks_for_others, core.slots.len(), now)
+        };
         if let Err(reason) = admitted.map_err(CloseReason::Local) {
             core.log_refusal(peer, reason, now);
             return Err(reason);
         }
         core.counters.accepted += 1;
-        let connection = core.new_connection(listen_wire, now);
+        let connection = core.new_connection(door, now);
         let opens = connection.wire().is_some();
         let slot = Slot {
             connection,
             peer,
+            is_counted: !speaks_for_others,
             opened_at: now,
             opened: false,
             dirty: false,
             reading: Reading::OnEvent,
             reads_to_end: false,
             peer_ended: false,
+            encrypted: false,
         };
         let id = core.slots.insert(slot);
         core.rearm(id);
@@ -74,7 +85,7 @@ impl<H: Handler> Gateway<H> {
         slot.reads_to_end |= readiness.closing;
         let flush = readiness.writable && slot.connection.queued_bytes() > 0;
         let read = readiness.readable && slot.reading != Reading::Listed && slot.wants_bytes(&self.core.settings);
-        Steps { flush, read }
+        Steps { advance: slot.encrypted && readiness.writable, flush, read }
     }
 
     /// Takes a connection off the driver's list of unread ones; whether to read from it.
@@ -102,10 +113,13 @@ impl<H: Handler> Gateway<H> {
         }
     }
 
-    /// Takes bytes a connection sent. A stale id is nothing. Flush it afterwards.
-    pub fn handle_bytes(&mut self, id: ConnId, bytes: &[u8], now: Time) {
+    /// Takes bytes a connection sent, which may be changed in place. A stale id is nothing. Flush it afterwards.
+    ///
+    /// Where it says [`Taken::Tls`], the rest is the beginning of a TLS stream, and what comes out of that is to be
+    /// handed in from then on.
+    pub fn handle_bytes(&mut self, id: ConnId, bytes: &mut [u8], now: Time) -> Taken {
         let Some(slot) = self.core.slots.get_mut(id) else {
-            return;
+            return Taken::All;
         };
         self.core.counters.bytes_in += bytes.len() as u64;
         let within_rate = slot.connection.on_received(bytes.len(), now);
@@ -113,9 +127,28 @@ impl<H: Handler> Gateway<H> {
             self.core.close(id, CloseReason::Local(LocalReason::TooManyBytes), now);
         }
         self.begin_serving(id, now);
+        let len = bytes.len();
         let mut rest = bytes;
-        while self.handle_input(id, &mut rest, now) {}
+        let next = loop {
+            match self.handle_input(id, &mut rest, now) {
+                Next::Again => {}
+                next => break next,
+            }
+        };
+        let left = rest.len();
         self.deliver_ended(now);
+        match next {
+            Next::Tls => Taken::Tls { from: len - left },
+            Next::Again | Next::Done => Taken::All,
+        }
+    }
+
+    /// What a connection sends is encrypted from here on, below the gateway.
+    pub fn handle_encrypted(&mut self, id: ConnId) {
+        if let Some(slot) = self.core.slots.get_mut(id) {
+            slot.encrypted = true;
+            self.core.counters.tls_begun += 1;
+        }
     }
 
     /// The peer closed its sending side.
@@ -139,40 +172,90 @@ impl<H: Handler> Gateway<H> {
         self.deliver_ended(now);
     }
 
-    /// Takes one thing off the front of `rest`; false when there is nothing more to do.
-    fn handle_input(&mut self, id: ConnId, rest: &mut &[u8], now: Time) -> bool {
+    /// Takes one thing off the front of `rest`.
+    #[inline]
+    fn handle_input(&mut self, id: ConnId, rest: &mut &mut [u8], now: Time) -> Next {
         let Self { core, handler, .. } = self;
         let Some(slot) = core.slots.get_mut(id) else {
-            return false;
+            return Next::Done;
         };
-        match slot.connection.handle_bytes(rest, core.settings.max_message_bytes, &mut core.pool) {
-            Input::NeedMore => return false,
+        let Core { settings, pool, compressor, .. } = core;
+        match slot.connection.handle_bytes(rest, &mut Tools { settings, pool, compressor, now }) {
+            Input::NeedMore => {
+                // A request that has begun may have less time than there was for it to begin.
+                if let Phase::Http { .. } = slot.connection.phase() {
+                    core.rearm(id);
+                }
+                return Next::Done;
+            }
+            Input::Message(payload, kind) => {
+                let message = Message::new(payload.bytes(), kind);
+                let verdict = slot.connection.on_message(message, now, &core.settings);
+                act_on_message(core, handler, id, message, verdict, now);
+                payload.give_back(&mut core.pool, &mut core.compressor);
+            }
+            input => return self.handle_rare_input(id, input, rest.is_empty(), now),
+        }
+        if rest.is_empty() { Next::Done } else { Next::Again }
+    }
+
+    fn handle_rare_input(&mut self, id: ConnId, input: Input<'_>, is_last: bool, now: Time) -> Next {
+        match input {
+            Input::NeedMore => return Next::Done,
             Input::Opened => {
                 self.open(id, now);
                 // A quiet peer is asked earlier than one whose wire is unknown.
                 self.core.rearm(id);
                 // First bytes that have been kept may hold a whole message.
-                return true;
+                return Next::Again;
             }
-            Input::Message(Payload::InPlace(message)) => {
-                let verdict = slot.connection.on_message(message, now, &core.settings);
-                act_on_message(core, handler, id, message, verdict, now);
+            Input::Message(payload, _) => payload.give_back(&mut self.core.pool, &mut self.core.compressor),
+            Input::Ping(payload) => self.on_ping(id, payload, now),
+            Input::Pong(payload) => {
+                payload.give_back(&mut self.core.pool, &mut self.core.compressor);
+                self.on_pong(id, now);
             }
-            Input::Message(Payload::Reassembled(frame, payload)) => {
-                let message = &frame[payload];
-                let verdict = slot.connection.on_message(message, now, &core.settings);
-                act_on_message(core, handler, id, message, verdict, now);
-                core.pool.give(frame);
+            #[cfg(feature = "websocket")]
+            Input::Head(head) => {
+                self.on_head(id, head, now);
+                // A body of no bytes is complete.
+                return Next::Again;
             }
-            Input::Refused { reason, answer } => {
-                core.queue_answer(id, answer, now);
-                core.close(id, reason, now);
+            #[cfg(feature = "websocket")]
+            Input::Request(request, head_len) => self.on_whole_request(id, request, head_len, now),
+            #[cfg(feature = "websocket")]
+            Input::BadRequest(status) => self.refuse_request(id, status, now),
+            Input::Proxied(proxied) => {
+                self.on_proxied(id, proxied, now);
+                return Next::Again;
             }
+            Input::Tls => return Next::Tls,
+            Input::Refused { reason, answer } => self.core.end(id, reason, &answer, now),
         }
-        !rest.is_empty()
+        if is_last { Next::Done } else { Next::Again }
     }
 
-    fn open(&mut self, id: ConnId, now: Time) {
+    /// A ping counts as a message against the rate. Its pong goes where echoes go, so a peer that reads none of them is
+    /// read from no more.
+    fn on_ping(&mut self, id: ConnId, payload: Payload<'_>, now: Time) {
+        self.core.counters.messages_in += 1;
+        if self.core.takes_message(id, now) {
+            self.core.counters.heartbeats_answered += 1;
+            self.core.pong(id, payload.bytes(), now);
+        }
+        payload.give_back(&mut self.core.pool, &mut self.core.compressor);
+    }
+
+    fn on_pong(&mut self, id: ConnId, now: Time) {
+        self.core.counters.messages_in += 1;
+        if self.core.takes_message(id, now)
+            && let Some(slot) = self.core.slots.get_mut(id)
+        {
+            self.core.counters.probes_answered += u64::from(slot.connection.on_pong());
+        }
+    }
+
+    pub(super) fn open(&mut self, id: ConnId, now: Time) {
         if let Some(slot) = self.core.slots.get_mut(id) {
             slot.opened = true;
             self.call(Some(id), now, |handler, cx| handler.on_opened(cx, id));
@@ -194,6 +277,27 @@ impl<H: Handler> Gateway<H> {
     }
 }
 
+/// How much of the bytes handed in was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// All.
+    All,
+    /// TLS begins here.
+    Tls {
+        /// Bytes before it.
+        from: usize,
+    },
+}
+
+/// What follows one thing taken off the front.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// There may be another.
+    Again,
+    Done,
+    Tls,
+}
+
 impl Slot {
     /// Whether its bytes are wanted now. If not, the flush that makes them wanted says so.
     #[inline]
@@ -210,7 +314,16 @@ impl Slot {
 }
 
 impl Core {
-    fn new_connection(&mut self, listen_wire: ListenWire, now: Time) -> Connection {
+    /// Counts one message of a connection against its rate; one that sends more than it may is closed.
+    pub(super) fn takes_message(&mut self, id: ConnId, now: Time) -> bool {
+        let takes = self.slots.get_mut(id).is_some_and(|slot| slot.connection.takes_message(now));
+        if !takes {
+            self.close(id, CloseReason::Local(LocalReason::TooManyMessages), now);
+        }
+        takes
+    }
+
+    fn new_connection(&mut self, door: Door, now: Time) -> Connection {
         let settings = &self.settings;
         let interval = settings.heartbeat_interval;
         let rate = (settings.max_messages_per_second.is_some() || settings.max_bytes_per_second.is_some()).then(|| {
@@ -220,7 +333,7 @@ impl Core {
             })
         });
         let first_quiet = self.jitter.within(interval / 2, interval);
-        Connection::new(Start { listen_wire, now, first_quiet, rate, settings })
+        Connection::new(Start { door, now, first_quiet, rate, settings })
     }
 }
 
@@ -230,7 +343,7 @@ fn act_on_message<H: Handler>(
     core: &mut Core,
     handler: &mut H,
     id: ConnId,
-    message: &[u8],
+    message: Message<'_>,
     verdict: Verdict,
     now: Time,
 ) {
@@ -242,7 +355,7 @@ fn act_on_message<H: Handler>(
         Verdict::Heartbeat(answer) => {
             core.counters.heartbeats_answered += 1;
             // The connection is open, and an answer is far below any limit.
-            let _ = core.send(id, answer, now);
+            let _ = core.send(id, Message::new(answer, message.kind()), now);
         }
         Verdict::ProbeAnswered => core.counters.probes_answered += 1,
         Verdict::TooMany => core.close(id, CloseReason::Local(LocalReason::TooManyMessages), now),

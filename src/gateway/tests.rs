@@ -5,7 +5,7 @@ use crate::apps::{Broadcast, Echo};
 use crate::config::Settings;
 use crate::connection::{CloseReason, ListenWire, LocalReason, PeerReason};
 use crate::timer::Time;
-use crate::wire::{Prepared, Wire};
+use crate::wire::{Message, Prepared, Wire};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind, IoSlice};
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl Sockets for Pipes {
         Ok(())
     }
 
-    fn read(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<Received> {
         self.calls += 1;
         let end = self.ends.get_mut(&id).ok_or(ErrorKind::NotConnected)?;
         let n = end.arriving.len().min(buffer.len());
@@ -49,7 +49,7 @@ impl Sockets for Pipes {
         }
         buffer[..n].copy_from_slice(&end.arriving[..n]);
         end.arriving.drain(..n);
-        Ok(n)
+        Ok(Received::of(n, buffer.len()))
     }
 
     fn write(&mut self, id: ConnId, slices: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -185,8 +185,8 @@ impl Handler for Probe {
         assert_eq!(cx.find(&cx.text(id).to_string()), Some(id));
     }
 
-    fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: &[u8]) {
-        match message {
+    fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
+        match message.bytes() {
             b"panic" => panic!("as asked"),
             b"close" => cx.close(id, CloseReason::Local(LocalReason::Kicked)),
             b"big" => cx.send_prepared(id, &Prepared::new(vec![b'x'; 1000])).unwrap(),

@@ -1,7 +1,7 @@
 //! The clock: the one place that reads it for a loop or a dialer.
 
 use crate::timer::Time;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// Whole milliseconds since it was started. Monotonic.
 #[derive(Debug)]
@@ -17,5 +17,12 @@ impl Clock {
 
     pub(super) fn now(&self) -> Time {
         Time::from_millis(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Milliseconds of Unix time, for dates that people read. It may jump.
+    #[expect(clippy::disallowed_methods, reason = "net is where the clock is read")]
+    pub(super) fn unix_millis(&self) -> u64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or_default()
     }
 }

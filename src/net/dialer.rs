@@ -2,23 +2,34 @@
 //!
 //! All decisions are the client's; here are its socket, its clock, its seed and the way for other threads to reach it.
 
+mod address;
 mod dial_url;
 mod handle;
 mod link;
-mod socket;
+mod security;
 #[cfg(test)]
 mod tests;
 
 use super::clock::Clock;
+#[cfg(feature = "tls")]
+use super::place::UrlError;
+#[cfg(feature = "tls")]
+use super::tls::TlsError;
 use crate::client::{Action, Client, ClientOptions, Event, Room, SendError};
 use crate::config::SettingError;
 use crate::timer::Time;
+use crate::wire::OwnedMessage;
+#[cfg(feature = "websocket")]
+use crate::wire::Wire;
 use handle::Wish;
 use link::{FIRST_TOKEN, Found, Link};
 use mio::{Events, Poll, Token, Waker};
+use security::Security;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
+#[cfg(feature = "tls")]
+use std::path::Path;
 use std::time::Duration;
 
 pub use dial_url::DialUrl;
@@ -30,8 +41,8 @@ pub use handle::DialerHandle;
 /// use tidegate::client::{ClientOptions, Event};
 /// use tidegate::net::Dialer;
 ///
-/// let mut dialer = Dialer::new("line://127.0.0.1:8000".parse()?, ClientOptions::default())?;
-/// dialer.send(b"hello".to_vec())?;
+/// let mut dialer = Dialer::new("ws://127.0.0.1:8000".parse()?, ClientOptions::default())?;
+/// dialer.send("hello")?;
 /// while let Some(event) = dialer.poll(None)? {
 ///     match event {
 ///         Event::Connected { attempt, .. } => println!("connected at attempt {attempt}"),
@@ -67,6 +78,12 @@ pub enum DialError {
     Setting(SettingError),
     /// The system has no poll for us.
     Poll(io::Error),
+    /// TLS can't be spoken so: a file can't be read.
+    #[cfg(feature = "tls")]
+    Tls(TlsError),
+    /// The host is no name that a certificate could prove.
+    #[cfg(feature = "tls")]
+    Url(UrlError),
 }
 
 impl fmt::Display for DialError {
@@ -74,6 +91,10 @@ impl fmt::Display for DialError {
         match self {
             DialError::Setting(error) => error.fmt(f),
             DialError::Poll(error) => write!(f, "can't start the dialer: {error}"),
+            #[cfg(feature = "tls")]
+            DialError::Tls(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            DialError::Url(error) => error.fmt(f),
         }
     }
 }
@@ -87,8 +108,24 @@ const MAX_EVENTS: usize = 8;
 const READ_BYTES: usize = 16 << 10;
 
 impl Dialer {
-    /// A dialer that makes its first attempt in the first [`Dialer::poll`].
+    /// A dialer that makes its first attempt in the first [`Dialer::poll`]. Inside TLS it trusts whom the system trusts.
     pub fn new(url: DialUrl, options: ClientOptions) -> Result<Self, DialError> {
+        #[cfg(feature = "tls")]
+        let security = Security::new(&url, None)?;
+        #[cfg(not(feature = "tls"))]
+        let security = Security::default();
+        Self::with(url, options, security)
+    }
+
+    /// As [`Dialer::new`], but inside TLS it trusts the authorities whose certificates are in this PEM file, and no
+    /// others.
+    #[cfg(feature = "tls")]
+    pub fn trusting(ca: &Path, url: DialUrl, options: ClientOptions) -> Result<Self, DialError> {
+        let security = Security::new(&url, Some(ca))?;
+        Self::with(url, options, security)
+    }
+
+    fn with(url: DialUrl, options: ClientOptions, security: Security) -> Result<Self, DialError> {
         let poll = Poll::new().map_err(DialError::Poll)?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(DialError::Poll)?;
         let registry = poll.registry().try_clone().map_err(DialError::Poll)?;
@@ -96,8 +133,8 @@ impl Dialer {
         Ok(Self {
             poll,
             events: Events::with_capacity(MAX_EVENTS),
-            client: Client::new(url.wire, options, random_seed(), Time::ZERO).map_err(DialError::Setting)?,
-            link: Link::new(url, registry),
+            client: client(&url, options).map_err(DialError::Setting)?,
+            link: Link::new(url, security, registry),
             handle,
             clock: Clock::start(),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
@@ -127,7 +164,7 @@ impl Dialer {
     }
 
     /// Sends a message: now, or when the connection stands again. As [`DialerHandle::send`].
-    pub fn send(&self, message: Vec<u8>) -> Result<(), SendError> {
+    pub fn send(&self, message: impl Into<OwnedMessage>) -> Result<(), SendError> {
         self.handle.send(message)
     }
 
@@ -172,10 +209,21 @@ impl Dialer {
         self.look(now);
         self.client.handle_timeout(now);
         self.act();
-        let Self { client, link, .. } = self;
-        client.poll_transmit(now, |slices| link.write(slices));
+        self.transmit(now);
         self.act();
         self.handle.update(&self.client);
+    }
+
+    fn transmit(&mut self, now: Time) {
+        let (Self { client, link, .. }, mut has_offered) = (self, false);
+        client.poll_transmit(now, |slices| {
+            has_offered = true;
+            link.write(slices)
+        });
+        // Behind a write there is nothing left, or the stream is full.
+        if !has_offered && let Err(error) = link.flush() {
+            client.handle_error(error.kind(), now);
+        }
     }
 
     fn take_orders(&mut self) {
@@ -228,6 +276,14 @@ impl Drop for Dialer {
 impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dialer").field("client", &self.client).field("link", &self.link).finish()
+    }
+}
+
+fn client(url: &DialUrl, options: ClientOptions) -> Result<Client, SettingError> {
+    match url.wire {
+        #[cfg(feature = "websocket")]
+        Wire::WebSocket => Client::websocket(url.host(), url.path(), options, random_seed(), Time::ZERO),
+        wire => Client::new(wire, options, random_seed(), Time::ZERO),
     }
 }
 

@@ -5,8 +5,10 @@ use super::handle::{Command, Handle};
 use super::listen_url::ListenUrl;
 use super::listener::{ListenOptions, Listener};
 #[cfg(feature = "signals")]
-use super::signals::EndSignals;
+use super::signals::{Order, Orders};
 use super::sockets::MioSockets;
+#[cfg(feature = "tls")]
+use super::tls::{TlsError, TlsFiles, TlsServer};
 use crate::config::{SettingError, Settings};
 use crate::connection::CloseReason;
 use crate::gateway::{ConnId, Gateway, Handler, MAX_EVENTS, Reactor, Readiness, Seed};
@@ -31,8 +33,11 @@ pub struct EventLoop<H: Handler> {
     /// Commands of other threads that this turn's budget did not reach.
     commands: VecDeque<Command<H>>,
     #[cfg(feature = "signals")]
-    signals: Option<EndSignals>,
+    signals: Option<Orders>,
     listeners: usize,
+    serves_tls: bool,
+    /// When the date is looked at again.
+    date_at: Time,
     stopped: bool,
 }
 
@@ -79,6 +84,7 @@ const SIGNALS: Token = Token(1);
 const FIRST_LISTENER: usize = 2;
 const FIRST_CONNECTION: usize = 1 << 24;
 
+const DATE_EVERY: Duration = Duration::from_secs(60);
 /// Commands of other threads served in one turn, before sockets have theirs again.
 const COMMAND_BUDGET: usize = 1024;
 
@@ -100,6 +106,8 @@ impl<H: Handler> EventLoop<H> {
             #[cfg(feature = "signals")]
             signals: None,
             listeners: 0,
+            serves_tls: false,
+            date_at: Time::ZERO,
             stopped: false,
         })
     }
@@ -109,10 +117,24 @@ impl<H: Handler> EventLoop<H> {
         self.try_listen(url, options).map_err(|error| StartError::Listen { url: url.clone(), error })
     }
 
-    /// Makes SIGTERM and SIGINT end the loop in order, and a second one at once.
+    /// Serves TLS with this certificate and key on every listener that is added from here on and takes it.
+    #[cfg(feature = "tls")]
+    pub fn serve_tls(&mut self, files: TlsFiles) -> Result<(), TlsError> {
+        self.reactor.sockets_mut().set_tls(TlsServer::new(files)?);
+        self.serves_tls = true;
+        Ok(())
+    }
+
+    /// Loads certificate and key anew, for connections to come. Where they can't be loaded, the old ones stay.
+    #[cfg(feature = "tls")]
+    pub fn reload_tls(&mut self) -> Result<(), TlsError> {
+        self.reactor.sockets_mut().tls_mut().map_or(Ok(()), TlsServer::reload)
+    }
+
+    /// Makes SIGTERM and SIGINT end the loop in order, and a second one at once; SIGHUP loads certificates anew.
     #[cfg(feature = "signals")]
     pub fn drain_on_signals(&mut self) -> io::Result<()> {
-        self.signals = Some(EndSignals::register(self.poll.registry(), SIGNALS)?);
+        self.signals = Some(Orders::register(self.poll.registry(), SIGNALS)?);
         Ok(())
     }
 
@@ -136,6 +158,7 @@ impl<H: Handler> EventLoop<H> {
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<Turn> {
         self.wait(max_wait)?;
         let now = self.clock.now();
+        self.look_at_date(now);
         self.reactor.begin_turn(now);
         let (mut woken, mut signalled, mut count) = (!self.commands.is_empty(), false, 0);
         for event in &self.events {
@@ -184,8 +207,11 @@ impl<H: Handler> EventLoop<H> {
 
     fn handle_signals(&mut self, now: Time) {
         #[cfg(feature = "signals")]
-        for _ in 0..self.signals.as_mut().map_or(0, EndSignals::take) {
-            self.end(now);
+        for order in self.signals.as_mut().map(Orders::take).unwrap_or_default() {
+            match order {
+                Order::End => self.end(now),
+                Order::Reload => self.reload(),
+            }
         }
         #[cfg(not(feature = "signals"))]
         let _ = now;
@@ -218,6 +244,26 @@ impl<H: Handler> EventLoop<H> {
         if self.reactor.gateway().is_draining() { self.stop(now) } else { self.begin_drain(now) }
     }
 
+    #[cfg(feature = "signals")]
+    fn reload(&mut self) {
+        #[cfg(feature = "tls")]
+        if self.serves_tls {
+            return match self.reload_tls() {
+                Ok(()) => log::info!("certificate and key loaded anew, for new connections"),
+                Err(error) => log::error!("the certificate in use stays: {error}"),
+            };
+        }
+        log::info!("nothing to load anew: no certificate is set");
+    }
+
+    /// The date may be set while we run; once a minute is often enough to follow it.
+    fn look_at_date(&mut self, now: Time) {
+        if self.date_at <= now {
+            self.date_at = now + DATE_EVERY;
+            self.reactor.gateway_mut().set_unix_time(self.clock.unix_millis(), now);
+        }
+    }
+
     fn begin_drain(&mut self, now: Time) {
         let (count, window) = (self.gateway().connection_count(), self.gateway().settings().drain_window);
         log::info!("shutting down: {count} connections are closed within {window:?}; a second signal ends at once");
@@ -238,12 +284,15 @@ impl<H: Handler> EventLoop<H> {
     }
 
     fn try_listen(&mut self, url: &ListenUrl, options: ListenOptions) -> io::Result<ListenUrl> {
+        if url.tls && !self.serves_tls {
+            return Err(io::Error::other("no certificate is set"));
+        }
         let listener = Listener::bind(url, options)?;
         let real = listener.url(url)?;
         let token = Token(FIRST_LISTENER + self.listeners);
         self.reactor.sockets_mut().add_listener(listener, token)?;
         self.listeners += 1;
-        self.reactor.add_listener(url.wire);
+        self.reactor.add_listener(url.door(self.serves_tls));
         Ok(real)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::listen_url::ListenUrl;
 use super::place::Place;
-use super::sockets::Socket;
+use super::stream::Stream;
 use crate::gateway::Peer;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
@@ -54,22 +54,22 @@ impl Listener {
     /// The place it really listens on.
     pub(super) fn url(&self, asked: &ListenUrl) -> io::Result<ListenUrl> {
         match self {
-            Listener::Tcp(listener) => Ok(ListenUrl::tcp(asked.wire, listener.local_addr()?)),
+            Listener::Tcp(listener) => Ok(asked.at(listener.local_addr()?)),
             Listener::Unix(_) => Ok(asked.clone()),
         }
     }
 
-    pub(super) fn accept(&self) -> io::Result<(Socket, Peer)> {
+    pub(super) fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
             Listener::Tcp(listener) => {
                 let (stream, address) = listener.accept()?;
                 // With socket options the listener has passed it on.
                 #[cfg(not(feature = "socket-options"))]
                 stream.set_nodelay(true)?;
-                Ok((Socket::Tcp(stream), Peer::Tcp(address)))
+                Ok((Stream::Tcp(stream), Peer::Tcp(address)))
             }
             Listener::Unix(UnixListener { listener, .. }) => {
-                listener.accept().map(|(stream, _)| (Socket::Unix(stream), Peer::Unix))
+                listener.accept().map(|(stream, _)| (Stream::Unix(stream), Peer::Unix))
             }
         }
     }

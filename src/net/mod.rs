@@ -9,7 +9,11 @@ mod listener;
 mod place;
 #[cfg(feature = "signals")]
 mod signals;
+mod socket;
 mod sockets;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use dialer::{DialError, DialUrl, Dialer, DialerHandle};
 pub use event_loop::{EventLoop, StartError, Turn};
@@ -17,3 +21,8 @@ pub use handle::{Handle, HandleError};
 pub use listen_url::ListenUrl;
 pub use listener::ListenOptions;
 pub use place::UrlError;
+#[cfg(feature = "tls")]
+pub use tls::{
+    Inside as TlsInside, Received as TlsReceived, Session as TlsSession, TlsError, TlsFiles, TlsProblem, TlsServer,
+    client_config as tls_client_config, server_name as tls_server_name,
+};

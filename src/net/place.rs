@@ -53,6 +53,15 @@ impl Place {
         }
     }
 
+    /// The host without its port, and without the brackets of an IPv6 address; none of a path.
+    #[cfg(feature = "tls")]
+    pub(super) fn host(&self) -> Option<&str> {
+        match self {
+            Place::Tcp(address) => Some(address.rsplit_once(':')?.0.trim_start_matches('[').trim_end_matches(']')),
+            Place::Unix(_) => None,
+        }
+    }
+
     /// Writes the address as it is read; a path's scheme is its own.
     pub(super) fn write(&self, scheme: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,18 +1,13 @@
 //! The gateway's sockets: mio streams by connection, registered once and edge-triggered.
 
 use super::listener::Listener;
-use crate::gateway::{ConnId, Pages, Peer, Sockets};
-use mio::event::Source;
+use super::socket::{Scratch, Socket};
+use super::stream::Stream;
+#[cfg(feature = "tls")]
+use super::tls::TlsServer;
+use crate::gateway::{ConnId, Pages, Peer, Received, Sockets};
 use mio::{Interest, Registry, Token};
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::Shutdown;
-
-/// One stream of bytes.
-#[derive(Debug)]
-pub(super) enum Socket {
-    Tcp(mio::net::TcpStream),
-    Unix(mio::net::UnixStream),
-}
+use std::io::{self, ErrorKind, IoSlice};
 
 #[derive(Debug)]
 pub(super) struct MioSockets {
@@ -20,11 +15,21 @@ pub(super) struct MioSockets {
     listeners: Vec<Listener>,
     /// By slot. A slot's socket is closed before its id is forgotten, so the slot alone finds the right one.
     streams: Pages<(ConnId, Socket)>,
+    #[cfg(feature = "tls")]
+    tls: Option<TlsServer>,
+    scratch: Scratch,
 }
 
 impl MioSockets {
     pub(super) fn new(registry: Registry) -> Self {
-        Self { registry, listeners: Vec::new(), streams: Pages::default() }
+        Self {
+            registry,
+            listeners: Vec::new(),
+            streams: Pages::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
+            scratch: Scratch::default(),
+        }
     }
 
     pub(super) fn add_listener(&mut self, mut listener: Listener, token: Token) -> io::Result<()> {
@@ -38,8 +43,18 @@ impl MioSockets {
         self.listeners.clear();
     }
 
+    #[cfg(feature = "tls")]
+    pub(super) fn set_tls(&mut self, tls: TlsServer) {
+        self.tls = Some(tls);
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn tls_mut(&mut self) -> Option<&mut TlsServer> {
+        self.tls.as_mut()
+    }
+
     #[inline]
-    fn stream(&mut self, id: ConnId) -> io::Result<&mut Socket> {
+    fn socket(&mut self, id: ConnId) -> io::Result<&mut Socket> {
         match self.streams.get_mut(id.slot()) {
             Some((owner, socket)) if *owner == id => Ok(socket),
             _ => Err(ErrorKind::NotConnected.into()),
@@ -48,61 +63,71 @@ impl MioSockets {
 }
 
 impl Sockets for MioSockets {
-    type Socket = Socket;
+    type Socket = Stream;
 
-    fn accept(&mut self, listener: usize) -> io::Result<(Socket, Peer)> {
+    fn accept(&mut self, listener: usize) -> io::Result<(Stream, Peer)> {
         self.listeners.get(listener).ok_or(ErrorKind::NotConnected)?.accept()
     }
 
-    fn attach(&mut self, id: ConnId, mut socket: Socket) -> io::Result<()> {
+    fn attach(&mut self, id: ConnId, mut stream: Stream) -> io::Result<()> {
         let token = Token(usize::try_from(id.to_bits()).map_err(|_| ErrorKind::Unsupported)?);
-        socket.register(&self.registry, token)?;
-        self.streams.insert(id.slot(), (id, socket));
+        stream.source().register(&self.registry, token, Interest::READABLE | Interest::WRITABLE)?;
+        self.streams.insert(id.slot(), (id, Socket::Plain(stream)));
         Ok(())
     }
 
     #[inline]
-    fn read(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.stream(id)? {
-            Socket::Tcp(stream) => stream.read(buffer),
-            Socket::Unix(stream) => stream.read(buffer),
+    fn read(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<Received> {
+        match self.streams.get_mut(id.slot()) {
+            Some((owner, socket)) if *owner == id => socket.read(buffer, &mut self.scratch),
+            _ => Err(ErrorKind::NotConnected.into()),
         }
     }
 
-    /// One slice goes out by `send`, which is cheaper than a vectored write of one.
     #[inline]
     fn write(&mut self, id: ConnId, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match (self.stream(id)?, slices) {
-            (Socket::Tcp(stream), [one]) => stream.write(one),
-            (Socket::Tcp(stream), many) => stream.write_vectored(many),
-            (Socket::Unix(stream), [one]) => stream.write(one),
-            (Socket::Unix(stream), many) => stream.write_vectored(many),
-        }
+        self.socket(id)?.write(slices)
     }
 
     fn shut_down(&mut self, id: ConnId) {
         // A peer that is gone by now shows in the next read.
-        let _ = match self.stream(id) {
-            Ok(Socket::Tcp(stream)) => stream.shutdown(Shutdown::Write),
-            Ok(Socket::Unix(stream)) => stream.shutdown(Shutdown::Write),
-            Err(_) => Ok(()),
-        };
+        let _ = self.socket(id).and_then(Socket::shut_down);
     }
 
     /// Closing the descriptor takes it out of the poll as well, as nothing holds a copy of it.
     fn close(&mut self, id: ConnId) {
-        if self.stream(id).is_ok() {
-            self.streams.remove(id.slot());
+        match self.socket(id) {
+            Ok(Socket::Plain(_)) => {}
+            #[cfg(feature = "tls")]
+            Ok(Socket::Tls(encrypted)) => {
+                let (stream, session) = &mut **encrypted;
+                session.answer_end(stream);
+            }
+            Err(_) => return,
+        }
+        self.streams.remove(id.slot());
+    }
+
+    #[cfg(feature = "tls")]
+    fn start_tls(&mut self, id: ConnId, first: &[u8]) -> io::Result<()> {
+        let mut session = self.tls.as_ref().ok_or(ErrorKind::Unsupported)?.session()?;
+        let socket = self.socket(id)?;
+        let fed = session.feed(first);
+        if let Socket::Plain(stream) = socket {
+            // The server's part of the handshake, or the alert that says what is wrong.
+            session.flush(stream).and(fed)?;
+        }
+        match std::mem::replace(socket, Socket::Plain(Stream::Closed)) {
+            Socket::Plain(stream) => {
+                *socket = Socket::Tls(Box::new((stream, session)));
+                Ok(())
+            }
+            Socket::Tls(_) => Err(ErrorKind::Unsupported.into()),
         }
     }
-}
 
-impl Socket {
-    fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        match self {
-            Socket::Tcp(stream) => stream.register(registry, token, interest),
-            Socket::Unix(stream) => stream.register(registry, token, interest),
-        }
+    #[cfg(feature = "tls")]
+    fn advance(&mut self, id: ConnId) -> io::Result<()> {
+        self.socket(id)?.flush()
     }
 }

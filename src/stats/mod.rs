@@ -23,6 +23,14 @@ pub struct Counters {
     pub probes_sent: u64,
     /// Of these, answered in a known form. Any byte is a sign of life; this counts those the handler need not see.
     pub probes_answered: u64,
+    /// TLS streams that began.
+    pub tls_begun: u64,
+    /// HTTP requests answered by the application.
+    pub http_requests: u64,
+    /// HTTP requests refused.
+    pub http_refused: u64,
+    /// WebSocket connections opened.
+    pub websockets_opened: u64,
     /// Handler calls that panicked.
     pub handler_panics: u64,
     /// Times that accepting paused because the system had nothing left to accept with.

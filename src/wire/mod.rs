@@ -8,6 +8,7 @@ mod detect;
 pub mod http;
 mod length;
 mod line;
+mod message;
 mod prepared;
 pub mod proxy;
 mod refusal;
@@ -17,8 +18,10 @@ pub mod websocket;
 
 use std::fmt;
 use std::ops::Range;
+use websocket::FrameHeader;
 
 pub use detect::{Detected, detect};
+pub use message::{Kind, Message, OwnedMessage};
 pub use prepared::Prepared;
 pub use refusal::{HTTP_REFUSAL, TLS_REFUSAL};
 
@@ -31,6 +34,9 @@ pub enum Wire {
     Line,
     /// What one read returned is one message; boundaries are not kept.
     Raw,
+    /// WebSocket (RFC 6455). Its messages may span frames, so what comes in is read by `connection`; what a server
+    /// sends is encoded here.
+    WebSocket,
 }
 
 /// A complete frame at the front of some bytes.
@@ -54,17 +60,24 @@ impl Wire {
     ///
     /// `scanned` bytes at the front were seen by an earlier call that said `None`: they are not searched again, which
     /// keeps the cost of a dripping stream linear. A length over `max` bytes is refused on sight of the header.
+    ///
+    /// # Panics
+    /// For WebSocket, whose frames are not messages.
     pub fn decode(self, bytes: &[u8], scanned: usize, max: usize) -> Result<Option<Frame>, DecodeError> {
         match self {
             Wire::Length => length::decode(bytes, max),
             Wire::Line => line::decode(bytes, scanned, max),
             Wire::Raw => Ok(raw(bytes)),
+            Wire::WebSocket => unreachable!("{NOT_HERE}"),
         }
     }
 
     /// How many bytes of `fresh`, at least one and at most all, complete the frame that `tail` began, as far as can
     /// be told: for a length prefix first the header, then the body. Never more than `decode` needs to refuse a
     /// message over `max`.
+    ///
+    /// # Panics
+    /// For WebSocket, whose frames are not messages.
     pub fn completes(self, tail: &[u8], fresh: &[u8], max: usize) -> usize {
         let wanted = match self {
             Wire::Length => length::missing(tail),
@@ -72,21 +85,29 @@ impl Wire {
                 line::find_newline(fresh).map_or(fresh.len(), |at| at + 1).min((max + 2).saturating_sub(tail.len()))
             }
             Wire::Raw => fresh.len(),
+            Wire::WebSocket => unreachable!("{NOT_HERE}"),
         };
         wanted.max(1).min(fresh.len())
     }
 
-    /// Appends `message` in this wire's framing.
+    /// Appends `message` in this wire's framing, as a server sends it.
     ///
     /// The length prefix carries at most `u32::MAX` bytes; `Settings` keeps every message far below.
-    pub fn encode(self, message: &[u8], out: &mut Vec<u8>) {
+    #[inline]
+    pub fn encode(self, message: Message<'_>, out: &mut Vec<u8>) {
         match self {
-            Wire::Length => length::encode(message, out),
+            Wire::Length => length::encode(&message, out),
             Wire::Line => {
-                out.extend_from_slice(message);
+                out.extend_from_slice(&message);
                 out.push(b'\n');
             }
-            Wire::Raw => out.extend_from_slice(message),
+            Wire::Raw => out.extend_from_slice(&message),
+            Wire::WebSocket => {
+                let opcode = websocket::opcode_of(message);
+                out.reserve(websocket::MAX_HEADER + message.len());
+                FrameHeader { fin: true, rsv1: false, opcode, len: message.len() as u64, mask: None }.encode(out);
+                out.extend_from_slice(&message);
+            }
         }
     }
 
@@ -96,9 +117,12 @@ impl Wire {
             Wire::Length => len + 4,
             Wire::Line => len + 1,
             Wire::Raw => len,
+            Wire::WebSocket => websocket::header_len(len) + len,
         }
     }
 }
+
+const NOT_HERE: &str = "WebSocket frames are read by connection::FrameReader";
 
 impl fmt::Display for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,6 +130,7 @@ impl fmt::Display for Wire {
             Wire::Length => "length prefix",
             Wire::Line => "line",
             Wire::Raw => "raw",
+            Wire::WebSocket => "WebSocket",
         })
     }
 }

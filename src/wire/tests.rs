@@ -160,7 +160,7 @@ proptest! {
         let mut stream = Vec::new();
         let mut expected = 0;
         for message in &messages {
-            Wire::Length.encode(message, &mut stream);
+            Wire::Length.encode(message.into(), &mut stream);
             expected += Wire::Length.encoded_len(message.len());
         }
         prop_assert_eq!(stream.len(), expected);

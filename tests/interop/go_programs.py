@@ -3,15 +3,10 @@
 They are built from go/ and run side by side with short heartbeats. Needs go.
 """
 
-import os
-import shutil
 import subprocess
-import sys
-from pathlib import Path
 
-from harness import Server, run
+from harness import GO, Server, build_go, run
 
-GO = Path(__file__).resolve().parent / "go"
 WIRES = ["auto", "tcp", "line", "raw"]
 # Program, arguments of its own, and the wires it is meant for.
 PROGRAMS = [
@@ -23,15 +18,8 @@ PROGRAMS = [
 ]
 
 
-def build():
-    if not shutil.which("go"):
-        sys.exit("go_programs: FAILED: go is missing: apt-get install golang")
-    offline = {**os.environ, "GOPROXY": "off", "GOFLAGS": "-mod=mod"}
-    subprocess.run(["go", "build", "-o", "bin/", "./..."], cwd=GO, env=offline, check=True, timeout=240)
-
-
 def main(proof):
-    build()
+    build_go()
     # The server gives up on a silent peer after less than the programs run for: their heartbeats keep them alive.
     with Server(*WIRES, heartbeat_timeout="1s") as server:
         running = []

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import socket
 import struct
@@ -15,27 +16,31 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+VENV = ROOT / "target/interop/venv"
 TIDEGATE = os.environ.get("TIDEGATE", str(ROOT / "target/release/tidegate"))
 
 
 class Server:
     """One `tidegate serve`, listening by the time the constructor returns; leave the `with` block to end it.
 
-    Each of `listen` is a URL, or a wire such as "line" for a free port on 127.0.0.1. Keyword arguments are settings.
+    Each of `listen` is a URL, or a wire such as "line" for a free port on 127.0.0.1, with what the URL asks for: "auto"
+    and "auto?proxy". Keyword arguments are settings.
     """
 
     def __init__(self, *listen, app="echo", descriptors=None, **settings):
-        urls = [each if "://" in each else f"{each}://127.0.0.1:{free_port()}" for each in listen]
+        urls = [each if "://" in each else on_free_port(each) for each in listen]
         self.addresses = [address_of(url) for url in urls]
         self.folder = tempfile.TemporaryDirectory(prefix="tidegate-")
         command = [TIDEGATE, "serve", "--app", app]
         for url in urls:
             command += ["--listen", url]
         for name, value in settings.items():
-            command += ["--" + name.replace("_", "-"), str(value)]
+            command.append(f"--{name.replace('_', '-')}={value}")
         limit = descriptors and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors)))
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
@@ -72,6 +77,10 @@ class Server:
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as log:
             return log.read()
+
+    def url(self, scheme, path="/", host="127.0.0.1"):
+        """The first listener's, as a client of `scheme` writes it."""
+        return f"{scheme}://{host}:{self.port}{path}"
 
     def wait_log(self, pattern, seconds=2):
         """Whether a line that matches `pattern` is in the log, or comes within `seconds`."""
@@ -132,9 +141,53 @@ def run(main, seconds=120):
     proof = Proof(Path(sys.argv[0]).stem)
     try:
         main(proof)
-    except (OSError, AssertionError) as error:
-        proof.claim(False, f"{type(error).__name__}: {error} (line {error.__traceback__.tb_next.tb_lineno})")
+    except Exception as error:  # libraries that talk to the server have exceptions of their own
+        proof.claim(False, f"{type(error).__name__}: {error} (lines {lines_of(error)})")
     proof.conclude()
+
+
+def lines_of(error):
+    """Where in the script itself an exception passed, outermost first."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return ", ".join(str(frame.lineno) for frame in frames if Path(frame.filename).name == Path(sys.argv[0]).name)
+
+
+def claim_lines(proof, command, seconds=60, **options):
+    """Runs a peer's program: each line it prints is shown, and it must end with 0."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, **options)
+    for line in done.stdout.splitlines():
+        proof.claim(True, line)
+    if done.returncode != 0:
+        proof.claim(False, f"{Path(command[0]).name} ended with {done.returncode}: {' '.join(done.stderr.split())}")
+
+
+def claim_drained(proof, server, command):
+    """Runs a peer's program that says "open", is then sent away by SIGTERM, and says what it was told."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as peer:
+        try:
+            assert peer.stdout.readline() == "open\n"
+            server.process.send_signal(signal.SIGTERM)
+            told = peer.communicate(timeout=15)[0].strip()
+        finally:
+            peer.kill()
+    proof.claim(peer.returncode == 0, told)
+
+
+def enter_venv():
+    """Goes on in the Python that setup.sh made, which has the libraries of requirements.txt."""
+    python = VENV / "bin/python"
+    if Path(sys.prefix).resolve() == VENV.resolve():
+        return
+    if not python.exists():
+        sys.exit(f"{Path(sys.argv[0]).stem}: FAILED: run tests/interop/setup.sh first")
+    os.execv(python, [python, *sys.argv])
+
+
+def need(*programs):
+    """Ends the script where a program is missing that setup.sh installs."""
+    for program in programs:
+        if not shutil.which(program):
+            sys.exit(f"{Path(sys.argv[0]).stem}: FAILED: {program} is missing: run tests/interop/setup.sh first")
 
 
 def clean_environment():
@@ -156,8 +209,13 @@ def free_port():
     sys.exit("no free port found")
 
 
+def on_free_port(wire):
+    wire, _, query = wire.partition("?")
+    return f"{wire}://127.0.0.1:{free_port()}" + (query and f"?{query}")
+
+
 def address_of(url):
-    scheme, rest = url.split("://")
+    scheme, rest = url.partition("?")[0].split("://")
     if scheme == "unix":
         return rest
     host, port = rest.rsplit(":", 1)

@@ -1,72 +1,161 @@
-"""Thousands of idle connections cost a few hundred bytes each, next to no CPU, and leave nothing behind.
+"""Thousands of idle connections cost little memory each, next to no CPU, and leave nothing behind.
 
-All are opened first, each with a ping, as the `auto` wire wants a first message within its handshake time. Then they
+All are opened first, each with a heartbeat, as the `auto` wire wants a first message within its handshake time. Then they
 heartbeat at equal distances for a while, and then they leave. For a figure to quote: --seconds 60.
+
+`--wire ws` measures WebSocket connections, `--wire tls` lines in TLS, `--wire wss` both. What is in TLS is held by a
+program in Go (go/holdtls): it needs go, and openssl for a certificate.
 """
 
 import argparse
+import subprocess
+import tempfile
 import time
+from typing import NamedTuple
 
-from harness import Server, free_port, mib, receive, run, wait_until
+from harness import GO, Server, build_go, certificate, free_port, mib, receive, run, wait_until
 
 HEARTBEAT_SECONDS = 25
 TICK = 0.01
+ADDRESSES = 4  # to listen on, as the ports of one client address are fewer than connections may be wanted
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
-def open_all(server, count):
-    peers = []
-    for n in range(count):
-        peers.append(server.connect(n % len(server.addresses)))
-        peers[-1].sendall(b"ping\n")
-    for peer in peers:
-        assert receive(peer, 5) == b"pong\n"
-    return peers
+class Limits(NamedTuple):
+    connections: int  # unless told otherwise
+    bytes_each: int  # of RssAnon
+    core: float  # share of one, while each sends a heartbeat in HEARTBEAT_SECONDS
 
 
-def heartbeat(peers, seconds):
-    """Each of `peers` pings once in HEARTBEAT_SECONDS, one after the other. Returns how many did."""
-    began, sent, waiting = time.monotonic(), 0, []
-    while (now := time.monotonic()) < began + seconds:
-        due = int((now - began) / HEARTBEAT_SECONDS * len(peers))
-        for peer in waiting:
-            assert receive(peer, 5) == b"pong\n"
-        waiting = [peers[n % len(peers)] for n in range(sent, due)]
-        for peer in waiting:
-            peer.sendall(b"ping\n")
-        sent = due
-        time.sleep(TICK)
-    for peer in waiting:
-        assert receive(peer, 5) == b"pong\n"
-    return sent
+LIMITS = {
+    "auto": Limits(15000, 300, 0.01),
+    "ws": Limits(15000, 320, 0.01),
+    "tls": Limits(10000, 9216, 0.02),
+    "wss": Limits(10000, 9216, 0.02),
+}
+
+
+class Peers:
+    """Connections of this process: lines, or WebSocket."""
+
+    def __init__(self, server, count, websocket):
+        self.question, self.answer = (b"\x89\x80\x12\x34\x56\x78", b"\x8a\0") if websocket else (b"ping\n", b"pong\n")
+        self.peers = [server.connect(n % ADDRESSES) for n in range(count)]
+        if websocket:
+            self.upgrade()
+        self.ask(self.peers)
+        self.check(self.peers)
+
+    def upgrade(self):
+        for peer in self.peers:
+            peer.sendall(UPGRADE)
+        for peer in self.peers:
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                part = peer.recv(1024)
+                assert part, f"the upgrade was refused: {head!r}"
+                head += part
+            assert head.startswith(b"HTTP/1.1 101 ") and b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head, head
+
+    def ask(self, peers):
+        for peer in peers:
+            peer.sendall(self.question)
+
+    def check(self, peers):
+        for peer in peers:
+            got = receive(peer, len(self.answer))
+            assert got == self.answer, f"a heartbeat was answered by {got!r}"
+
+    def heartbeat(self, seconds):
+        """Each pings once in HEARTBEAT_SECONDS, one after the other. Returns how many did."""
+        began, sent, waiting = time.monotonic(), 0, []
+        while (now := time.monotonic()) < began + seconds:
+            due = int((now - began) / HEARTBEAT_SECONDS * len(self.peers))
+            self.check(waiting)
+            waiting = [self.peers[n % len(self.peers)] for n in range(sent, due)]
+            self.ask(waiting)
+            sent = due
+            time.sleep(TICK)
+        self.check(waiting)
+        return sent
+
+    def leave(self):
+        for peer in self.peers:
+            peer.close()
+
+
+class TlsPeers:
+    """The same, held by a program of its own."""
+
+    def __init__(self, server, count, websocket, root):
+        addresses = ",".join(f"{host}:{port}" for host, port in server.addresses)
+        command = [GO / "bin/holdtls", "-addrs", addresses, "-root", root, "-connections", str(count)]
+        command += ["-interval", f"{HEARTBEAT_SECONDS}s", f"-websocket={str(websocket).lower()}"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "open\n", "holdtls did not get all connections open"
+
+    def heartbeat(self, seconds):
+        self.process.stdin.write(f"beat {seconds}\n")
+        self.process.stdin.flush()
+        told = self.process.stdout.readline()
+        assert told, "holdtls gave up"
+        return int(told)
+
+    def leave(self):
+        self.process.stdin.close()
+        self.process.wait(60)
+
+
+def open_all(server, wire, count, root):
+    websocket = wire in ("ws", "wss")
+    return TlsPeers(server, count, websocket, root) if wire in ("tls", "wss") else Peers(server, count, websocket)
+
+
+def measure(proof, server, wire, options, root):
+    limits, count = LIMITS[wire], options.connections or LIMITS[wire].connections
+    empty = server.rss_anon()
+    descriptors = server.descriptors()
+    peers = open_all(server, wire, count, root)
+    time.sleep(0.5)
+    each = (server.rss_anon() - empty) / count
+    told = f"{count} idle connections on {wire} took {each:.0f} bytes of RssAnon each"
+    proof.claim(each <= limits.bytes_each, f"{told}, of {limits.bytes_each}")
+
+    began, used = time.monotonic(), server.cpu_seconds()
+    pings = peers.heartbeat(options.seconds)
+    share = (server.cpu_seconds() - used) / (time.monotonic() - began)
+    proof.claim(share < limits.core, f"{share:.2%} of a core for {pings} heartbeats in {options.seconds:.0f} s")
+
+    peers.leave()
+    proof.claim(wait_until(lambda: server.descriptors() == descriptors, 10), "every descriptor is given back")
+    time.sleep(1)
+    left = server.rss_anon()
+    back = left <= empty * 1.1 + (2 << 20)
+    proof.claim(back, f"RssAnon {mib(empty)} before, {mib(left)} after they left")
 
 
 def main(proof):
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--connections", type=int, default=15000)
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--wire", choices=LIMITS, default="auto")
+    arguments.add_argument("--connections", type=int)
     arguments.add_argument("--seconds", type=float, default=10)
     options = arguments.parse_args()
 
     port = free_port()
-    with Server(*(f"auto://127.0.0.{n}:{port}" for n in range(1, 5))) as server:
-        empty = server.rss_anon()
-        descriptors = server.descriptors()
-        peers = open_all(server, options.connections)
-        time.sleep(0.5)
-        each = (server.rss_anon() - empty) / len(peers)
-        proof.claim(each <= 300, f"{len(peers)} idle connections took {each:.0f} bytes of RssAnon each")
-
-        began, used = time.monotonic(), server.cpu_seconds()
-        pings = heartbeat(peers, options.seconds)
-        share = (server.cpu_seconds() - used) / (time.monotonic() - began)
-        proof.claim(share < 0.01, f"{share:.2%} of a core for {pings} heartbeats in {options.seconds:.0f} s")
-
-        for peer in peers:
-            peer.close()
-        proof.claim(wait_until(lambda: server.descriptors() == descriptors, 10), "every descriptor is given back")
-        time.sleep(1)
-        left = server.rss_anon()
-        back = left <= empty * 1.1 + (2 << 20)
-        proof.claim(back, f"RssAnon {mib(empty)} before, {mib(left)} after they left")
+    urls = [f"{options.wire}://127.0.0.{n}:{port}" for n in range(1, ADDRESSES + 1)]
+    # Within this interval every peer has sent its heartbeat: it is they who ask, and the server need not.
+    settings, root = {"heartbeat_interval": "60s"}, None
+    with tempfile.TemporaryDirectory(prefix="tidegate-") as folder:
+        if options.wire in ("tls", "wss"):
+            build_go()
+            root, settings["tls_key"] = certificate(folder)
+            settings["tls_certificate"] = root
+        with Server(*urls, **settings) as server:
+            measure(proof, server, options.wire, options, root)
 
 
 run(main, seconds=600)

@@ -1,15 +1,21 @@
 #!/usr/bin/env bash
 # Runs every outside-in proof against the program that TIDEGATE names, or target/release/tidegate of this checkout.
-# Each prints one line with its figures; the last line counts them. `run.sh idle waves` runs only these.
+# Each prints one line with its figures; the last line counts them. `run.sh waves 'idle --wire ws'` runs only these.
+# setup.sh brings what they talk with.
 set -u
 cd "$(dirname "$0")" || exit 1
 
 scripts=("$@")
-[ $# -gt 0 ] || scripts=(plain go_programs heartbeat idle waves descriptors shutdown slow syscalls reconnect)
+[ $# -gt 0 ] || scripts=(
+    plain go_programs heartbeat idle 'idle --wire ws' 'idle --wire tls' waves descriptors shutdown slow syscalls reconnect
+    ws_python ws_node ws_go ws_browser ws_autobahn ws_hostile
+    http_curl tls_openssl proxy_haproxy
+)
 
 passed=0 failed=0
 for script in "${scripts[@]}"; do
-    if python3 "$script.py"; then
+    read -ra words <<<"$script"
+    if python3 "${words[0]}.py" "${words[@]:1}"; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))

@@ -1,12 +1,12 @@
 """Peers that never read, and peers that send garbage, cost bounded memory and nobody else's time."""
 
-import multiprocessing
 import os
 import random
 import select
 import tempfile
 import time
 
+from bystander import UNMOVED, claim_calm, in_child, us, watch
 from harness import Server, mib, percentile, receive, reset_on_close, round_trip, run, wait_until
 
 GARBAGE_SECONDS = 1.5
@@ -55,39 +55,18 @@ def send_garbage(server, listener):
     os._exit(0)
 
 
-def watch(server, peer, child):
-    """Plays ping-pong on `peer` while `child` runs. Returns the round trips, and the most memory seen."""
-    trips, peak, end = [], 0, time.monotonic() + 40
-    while child.is_alive() and time.monotonic() < end:
-        trips.append(round_trip(peer))
-        peak = max(peak, server.rss_anon())
-        time.sleep(0.002)
-    child.join(1)
-    return trips, peak
-
-
-def in_child(function, *arguments):
-    child = multiprocessing.get_context("fork").Process(target=function, args=arguments, daemon=True)
-    child.start()
-    return child
-
-
-def us(trips):
-    return f"{percentile(trips, 0.5) * 1e6:.0f}/{percentile(trips, 0.99) * 1e6:.0f} us"
-
-
 def never_reads(proof):
     with Server("line", write_timeout="3s") as server, server.connect() as peer:
         quiet = [round_trip(peer) for _ in range(500)]
         before = server.rss_anon()
         child = in_child(write_without_end, server, SLOW_PEERS)
-        trips, peak = watch(server, peer, child)
+        trips, peak = watch(server, lambda: round_trip(peer), child)
         named = server.wait_log("SlowConsumer|WriteTimeout")
     grown = peak - before
     ended = child.exitcode == 0 and named
     proof.claim(ended, f"{SLOW_PEERS} peers that never read were ended, by SlowConsumer or WriteTimeout")
     proof.claim(grown <= SLOW_PEERS * (1 << 20), f"they grew RssAnon by at most {mib(grown)}")
-    unmoved = percentile(trips, 0.99) < 0.02
+    unmoved = percentile(trips, 0.99) < UNMOVED
     proof.claim(unmoved, f"another's round trips, half and 99 of 100: {us(quiet)} before, {us(trips)} meanwhile")
 
 
@@ -123,10 +102,8 @@ def garbage(proof):
             before, descriptors = server.rss_anon(), server.descriptors()
             for listener, wire in enumerate([*wires, "unix"]):
                 child = in_child(send_garbage, server, listener)
-                trips, peak = watch(server, peer, child)
-                grown = peak - before
-                calm = child.exitcode == 0 and grown <= 4 << 20 and percentile(trips, 0.99) < 0.02
-                proof.claim(calm, f"garbage on {wire}: RssAnon up by {mib(grown)}, another's round trips {us(trips)}")
+                trips, peak = watch(server, lambda: round_trip(peer), child)
+                claim_calm(proof, f"garbage on {wire}", child, trips, peak - before, 4 << 20)
             left = wait_until(lambda: server.descriptors() == descriptors, 5)
             proof.claim(left, "no descriptor is left")
 

@@ -109,7 +109,7 @@ impl Model {
             }
             Some(Phase::Flushing { .. }) => !conn.is_live() && !conn.shut,
             Some(Phase::Lingering { .. }) => conn.shut,
-            Some(Phase::Closed) | None => false,
+            Some(Phase::Http { .. } | Phase::Closed) | None => false,
         };
         let opened = wire.is_some() == conn.opened || !conn.is_live();
         if agrees && opened {

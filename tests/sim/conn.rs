@@ -24,6 +24,8 @@ pub struct Conn {
     pub out: Outgoing,
     pub heard_at: u64,
     pub message_at: u64,
+    /// When a part of a message may last have come: idleness may be counted from here.
+    pub part_at: u64,
     pub progress_at: u64,
     /// When its queue last fell to the soft limit: silence may be counted from here.
     pub unheld_at: u64,
@@ -106,6 +108,7 @@ impl Conn {
             out: Outgoing::default(),
             heard_at: now,
             message_at: now,
+            part_at: now,
             progress_at: now,
             unheld_at: now,
             over_soft: false,
@@ -190,7 +193,10 @@ impl Conn {
         let all = [
             self.hears(settings).then(|| held + millis(settings.heartbeat_timeout)),
             (self.hears(settings) && probed).then(|| asked + millis(settings.heartbeat_interval)),
-            settings.idle_timeout.filter(|_| reads).map(|idle| self.message_at.max(self.unheld_at) + millis(idle)),
+            settings
+                .idle_timeout
+                .filter(|_| reads)
+                .map(|idle| self.message_at.max(self.part_at).max(self.unheld_at) + millis(idle)),
             (handshake && reads).then(|| self.accepted_at.max(self.unheld_at) + millis(settings.handshake_timeout)),
         ];
         all.into_iter().flatten().min()
@@ -220,7 +226,7 @@ impl Conn {
             CloseReason::Local(LocalReason::IdleTimeout) => {
                 let idle = settings.idle_timeout.unwrap_or(Duration::MAX);
                 (
-                    // A large message may be under way, a budget's worth in each turn.
+                    // Nothing but heartbeats may have come, a budget's worth in each turn.
                     settings.idle_timeout.is_some() && (unread == 0 || self.heard_at == now),
                     self.message_at.max(self.silent_from).saturating_add(millis(idle)),
                 )

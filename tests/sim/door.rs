@@ -206,7 +206,7 @@ impl Model {
 /// Whether a connection in this phase has no end yet.
 pub fn is_live(phase: Phase) -> bool {
     match phase {
-        Phase::Detecting { .. } | Phase::Opening { .. } | Phase::Open { .. } => true,
+        Phase::Detecting { .. } | Phase::Http { .. } | Phase::Opening { .. } | Phase::Open { .. } => true,
         Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => false,
     }
 }

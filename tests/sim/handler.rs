@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidegate::apps::{Broadcast, Echo};
 use tidegate::connection::{CloseReason, LocalReason};
 use tidegate::gateway::{ConnId, Context, Handler, SendError, TimerId};
-use tidegate::wire::Prepared;
+use tidegate::wire::{Message, Prepared};
 
 /// What the handler does beside its application.
 #[derive(Debug, Clone, Copy, Default)]
@@ -148,8 +148,8 @@ impl Recorder {
     }
 
     /// The application gets the message, and what it will do with it is written down.
-    fn apply(&mut self, cx: &mut Context<'_>, id: ConnId, message: &[u8]) {
-        let body = self.journal.keep(message);
+    fn apply(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
+        let body = self.journal.keep(&message);
         match &mut self.app {
             App::Echo(echo) => {
                 let waiting = |cx: &Context<'_>| cx.connection(id).map(|info| info.queued_bytes);
@@ -171,7 +171,7 @@ impl Recorder {
     }
 
     /// An order in a message: the letter says what, the byte after it with whom.
-    fn obey(&mut self, cx: &mut Context<'_>, id: ConnId, message: &[u8]) {
+    fn obey(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
         let (letter, choice) = (message.get(1).copied().unwrap_or(0), message.get(2).copied().unwrap_or(0));
         let other = self.open[usize::from(choice) % self.open.len()];
         let body = message.to_vec();
@@ -216,8 +216,8 @@ impl Handler for Recorder {
         self.journal.push(Entry::Return);
     }
 
-    fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: &[u8]) {
-        let body = self.journal.keep(message);
+    fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
+        let body = self.journal.keep(&message);
         self.journal.push(Entry::Enter(Call::Message(id, body)));
         if self.habits.obeys && message.first() == Some(&b'!') && message.len() > 1 {
             self.obey(cx, id, message);

@@ -48,7 +48,7 @@ impl Incoming {
             Some(Wire::Length) => self.feed_length(max, items),
             Some(Wire::Line) => self.feed_line(max, items),
             Some(Wire::Raw) => items.push_back(Item::Message(std::mem::take(&mut self.tail))),
-            None => {}
+            Some(Wire::WebSocket) | None => {}
         }
         if self.tail.is_empty() {
             self.reads = 0;
@@ -127,7 +127,7 @@ pub fn frame(wire: Wire, body: &[u8]) -> Vec<u8> {
     match wire {
         Wire::Length => [&(body.len() as u32).to_be_bytes(), body].concat(),
         Wire::Line => [body, b"\n"].concat(),
-        Wire::Raw => body.to_vec(),
+        Wire::Raw | Wire::WebSocket => body.to_vec(),
     }
 }
 

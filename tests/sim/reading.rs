@@ -36,7 +36,11 @@ impl Model {
             return Ok(());
         }
         let reads = conn.incoming.reads;
+        let was_begun = !conn.incoming.tail.is_empty();
         conn.incoming.feed(bytes, max, &mut conn.due);
+        let is_begun = !conn.incoming.tail.is_empty() && conn.incoming.wire.is_some();
+        conn.part_at = if is_begun || was_begun { now } else { conn.part_at };
+        conn.message_at = if is_begun { now } else { conn.message_at };
         seen.hit_if(reads >= 2 && matches!(conn.due.front(), Some(Item::Message(_))), Situation::ThreeReads);
         seen.hit_if(was_undecided && conn.due.front() == Some(&Item::Opened), Situation::DecidedLate);
         Ok(())

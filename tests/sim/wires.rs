@@ -7,7 +7,7 @@ use crate::seen::Situation;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
-use tidegate::gateway::{ConnId, Peer, Sockets};
+use tidegate::gateway::{ConnId, Peer, Received, Sockets};
 
 /// The network as the reactor owns it.
 pub struct Wires(pub Rc<RefCell<Net>>);
@@ -23,7 +23,7 @@ impl Sockets for Wires {
         self.0.borrow_mut().attach(id, socket)
     }
 
-    fn read(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<Received> {
         self.0.borrow_mut().read(id, buffer)
     }
 
@@ -93,7 +93,7 @@ impl Net {
         Ok(())
     }
 
-    fn read(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<Received> {
         let Some(sock) = self.sock_of(id) else {
             self.journal.push(Entry::Misuse("read from a closed socket", id));
             return Err(ErrorKind::NotConnected.into());
@@ -108,7 +108,7 @@ impl Net {
             Err(ErrorKind::WouldBlock) => {}
             Err(kind) => self.journal.push(Entry::ReadFailed { id, kind }),
         }
-        result.map_err(Into::into)
+        result.map(|count| Received::of(count, buffer.len())).map_err(Into::into)
     }
 
     fn write(&mut self, id: ConnId, slices: &[IoSlice<'_>]) -> io::Result<usize> {

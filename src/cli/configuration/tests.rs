@@ -156,7 +156,7 @@ fn messages_too_long_for_detection_are_warned_of() {
 }
 
 /// A value other than the default for each setting.
-const SAMPLES: [(&str, &str); 22] = [
+const SAMPLES: [(&str, &str); 34] = [
     ("listen", "tcp://127.0.0.1:9000"),
     ("app", "broadcast"),
     ("log_level", "debug"),
@@ -179,7 +179,21 @@ const SAMPLES: [(&str, &str); 22] = [
     ("max_accepts_per_second", "1000"),
     ("max_messages_per_second", "10"),
     ("max_bytes_per_second", "1MiB"),
+    ("max_message_fragments", "10"),
+    ("deflate", "takeover"),
+    ("deflate_min_bytes", "100"),
+    ("allowed_origins", "https://a.example,https://*.b.example"),
+    ("max_http_body_bytes", "4KiB"),
+    ("http_idle_timeout", "5s"),
+    ("trusted_proxies", "10.0.0.0/8,::1"),
+    ("forwarded_hops", "1"),
+    ("tls_certificate", "/etc/tls/chain.pem"),
+    ("tls_key", "/etc/tls/key.pem"),
+    ("tls_client_ca", "/etc/tls/clients.pem"),
+    ("tls_require_client_certificate", "true"),
 ];
+/// What the settings of TLS need beside them.
+const COMPANIONS: [&str; 3] = ["tls_certificate = \"a\"", "tls_key = \"b\"", "tls_client_ca = \"c\""];
 
 #[test]
 fn every_setting_is_reached_by_all_three_spellings() {
@@ -190,10 +204,29 @@ fn every_setting_is_reached_by_all_three_spellings() {
         let flag = format!("--{}={sample}", key.replace('_', "-"));
         let variable = format!("TIDEGATE_{}", key.to_uppercase());
         let line = format!("{key} = {}", values::quote_for_toml(sample));
-        for reading in [read(&[&flag], &[], ""), read(&[], &[(&variable, sample)], ""), read(&[], &[], &line)] {
+        let others = COMPANIONS.into_iter().filter(|other| key.starts_with("tls_") && !other.starts_with(key));
+        let file = others.collect::<Vec<_>>().join("\n");
+        let with_line = format!("{file}\n{line}");
+        for reading in
+            [read(&[&flag], &[], &file), read(&[], &[(&variable, sample)], &file), read(&[], &[], &with_line)]
+        {
             assert_eq!(reading.problems, [""; 0], "{key}");
             assert!(reading.changes().iter().any(|(name, value, _)| *name == key && value == sample), "{key}");
         }
+    }
+}
+
+#[test]
+fn settings_of_tls_that_lack_their_other_half_are_told() {
+    for (flags, blamed) in [
+        (&["--tls-certificate=a"][..], "tls_key"),
+        (&["--tls-key=a"], "tls_certificate"),
+        (&["--tls-client-ca=a"], "tls_certificate"),
+        (&["--tls-certificate=a", "--tls-key=b", "--tls-require-client-certificate"], "tls_client_ca"),
+        (&["--listen=wss://127.0.0.1:1"], "tls_certificate"),
+    ] {
+        let problems = read(flags, &[], "").problems;
+        assert!(problems.len() == 1 && problems[0].contains(blamed), "{flags:?}: {problems:?}");
     }
 }
 

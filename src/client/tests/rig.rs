@@ -2,7 +2,7 @@
 
 use crate::client::{Action, Client, ClientOptions, Event, SendError};
 use crate::timer::Time;
-use crate::wire::Wire;
+use crate::wire::{Kind, OwnedMessage, Wire};
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ impl Rig {
     }
 
     pub(super) fn send(&mut self, message: &str) -> Result<(), SendError> {
-        let sent = self.client.send(message.into());
+        let sent = self.client.send(message);
         self.settle();
         sent
     }
@@ -91,7 +91,10 @@ impl Rig {
             }
             let has_acted = self.client.poll_action().map(|action| self.act(action)).is_some();
             if !has_acted && !self.transmit() {
-                return;
+                match self.client.poll_action() {
+                    Some(action) => self.act(action),
+                    None => return,
+                }
             }
         }
     }
@@ -154,11 +157,19 @@ impl Rig {
     }
 }
 
-fn told(event: &Event) -> String {
+fn kind(message: &OwnedMessage) -> &'static str {
+    match message.kind() {
+        Kind::Plain => "message",
+        Kind::Text => "text",
+        Kind::Binary => "binary",
+    }
+}
+
+pub(super) fn told(event: &Event) -> String {
     match event {
         Event::Connected { attempt, resumed_after: None } => format!("connected, attempt {attempt}"),
         Event::Connected { attempt, resumed_after: Some(_) } => format!("connected, attempt {attempt}, away"),
-        Event::Message(message) => format!("message {}", message.escape_ascii()),
+        Event::Message(message) => format!("{} {}", kind(message), message.escape_ascii()),
         Event::Kept { waiting } => format!("kept, {waiting} waiting"),
         Event::Torn(message) => format!("torn {}", message.escape_ascii()),
         Event::Lost { reason, next_attempt } => format!("lost: {reason}, next within {:?}", next_attempt.bound),

@@ -1,6 +1,7 @@
 //! Other threads' way to a dialer: a bounded queue, and one wake-up however many messages wait.
 
 use crate::client::{Client, Refusal, Room, SendError};
+use crate::wire::OwnedMessage;
 use mio::Waker;
 use std::collections::VecDeque;
 use std::fmt;
@@ -23,7 +24,7 @@ struct Shared {
 /// here the client takes too.
 #[derive(Default)]
 struct Inbox {
-    messages: VecDeque<Vec<u8>>,
+    messages: VecDeque<OwnedMessage>,
     /// Of these messages, with their frames.
     bytes: usize,
     /// What waits in the client: never less than really does.
@@ -64,7 +65,8 @@ impl DialerHandle {
     ///
     /// A message that can't be taken is handed back with the limit in its way; the limits are those of
     /// [`ClientOptions`](crate::client::ClientOptions), and what waits anywhere on the way to the socket counts.
-    pub fn send(&self, message: Vec<u8>) -> Result<(), SendError> {
+    pub fn send(&self, message: impl Into<OwnedMessage>) -> Result<(), SendError> {
+        let message = message.into();
         let mut inbox = self.lock();
         if inbox.ended {
             return Err(SendError { refusal: Refusal::Ended, message });
@@ -95,7 +97,7 @@ impl DialerHandle {
     }
 
     /// Takes everything that waits; the next message or wish wakes the dialer again.
-    pub(super) fn take(&self) -> (VecDeque<Vec<u8>>, Wish) {
+    pub(super) fn take(&self) -> (VecDeque<OwnedMessage>, Wish) {
         let mut inbox = self.lock();
         let messages = std::mem::take(&mut inbox.messages);
         inbox.beyond.messages += messages.len();

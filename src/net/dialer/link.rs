@@ -1,11 +1,16 @@
 //! The dialer's one socket: opened, connected, read, written, closed. It decides nothing but which address is next.
 
+use super::address::{Address, resolve};
 use super::dial_url::DialUrl;
-use super::socket::{Address, Socket, resolve};
+use super::security::Security;
+use crate::gateway::Received;
+use crate::net::socket::{Scratch, Socket};
+use crate::net::stream::Stream;
 use mio::event::Event;
 use mio::{Registry, Token};
+use std::borrow::BorrowMut;
 use std::io::{self, ErrorKind, IoSlice};
-use std::vec;
+use std::{mem, vec};
 
 /// This token and all above it are for the link's sockets.
 pub(super) const FIRST_TOKEN: Token = Token(1);
@@ -14,18 +19,34 @@ pub(super) const FIRST_TOKEN: Token = Token(1);
 #[derive(Debug)]
 pub(super) struct Link {
     url: DialUrl,
+    security: Security,
     registry: Registry,
     /// Grows with each socket, so that an event of one that is closed is nothing to the next.
     token: Token,
     attempts: usize,
     state: State,
+    scratch: Scratch,
 }
 
 #[derive(Debug)]
 enum State {
     Closed,
-    Connecting { socket: Socket, others: Addresses },
-    Connected { socket: Socket, input: Input },
+    Connecting {
+        stream: Stream,
+        others: Addresses,
+    },
+    /// The stream is connected; the TLS handshake is not complete.
+    Securing {
+        socket: Socket,
+        input: Input,
+        others: Addresses,
+    },
+    /// What came with the end of the TLS handshake has still to be given.
+    Connected {
+        socket: Socket,
+        input: Input,
+        early: Vec<u8>,
+    },
 }
 
 /// Addresses of the host that this attempt has not tried.
@@ -60,8 +81,9 @@ pub(super) enum Found {
 }
 
 impl Link {
-    pub(super) fn new(url: DialUrl, registry: Registry) -> Self {
-        Self { url, registry, token: FIRST_TOKEN, attempts: 0, state: State::Closed }
+    pub(super) fn new(url: DialUrl, security: Security, registry: Registry) -> Self {
+        let (token, scratch) = (FIRST_TOKEN, Scratch::default());
+        Self { url, security, registry, token, attempts: 0, state: State::Closed, scratch }
     }
 
     /// Begins an attempt: each address of the host in turn, from another one each time, so that one that swallows every
@@ -74,11 +96,14 @@ impl Link {
 
     /// Leaves no socket.
     pub(super) fn close(&mut self) {
-        match std::mem::replace(&mut self.state, State::Closed) {
+        match mem::replace(&mut self.state, State::Closed) {
             State::Closed => {}
-            State::Connecting { mut socket, .. } | State::Connected { mut socket, .. } => {
-                // The poll forgets a descriptor that is closed; this only spares it the surprise.
-                let _ = socket.deregister(&self.registry);
+            State::Connecting { stream, .. } => self.forget(stream),
+            State::Securing { mut socket, .. } => self.forget(socket.stream_mut()),
+            State::Connected { mut socket, .. } => {
+                // A server that is gone by now needs no end of ours.
+                let _ = socket.shut_down();
+                self.forget(socket.stream_mut());
             }
         }
     }
@@ -88,7 +113,7 @@ impl Link {
         if event.token() != self.token {
             return;
         }
-        if let State::Connected { input, .. } = &mut self.state {
+        if let State::Securing { input, .. } | State::Connected { input, .. } = &mut self.state {
             if event.is_read_closed() || event.is_error() {
                 *input = Input::Last;
             } else if event.is_readable() && *input == Input::None {
@@ -99,8 +124,9 @@ impl Link {
 
     /// Whether [`Link::look`] has something to find without a further event.
     pub(super) fn has_input(&self) -> bool {
-        match self.state {
-            State::Connected { input, .. } => input != Input::None,
+        match &self.state {
+            State::Securing { input, .. } => *input != Input::None,
+            State::Connected { input, early, .. } => *input != Input::None || !early.is_empty(),
             State::Connecting { .. } | State::Closed => false,
         }
     }
@@ -110,16 +136,28 @@ impl Link {
         match &mut self.state {
             State::Closed => Found::Nothing,
             State::Connecting { .. } => self.look_at_attempt(),
-            State::Connected { input: Input::None, .. } => Found::Nothing,
-            State::Connected { socket, input } => read(socket, input, buffer),
+            State::Securing { .. } => self.look_at_handshake(buffer),
+            State::Connected { early, .. } if !early.is_empty() => Found::Bytes(take_front(early, buffer)),
+            State::Connected { socket, input, .. } => {
+                read(socket, input, &mut self.scratch, buffer).unwrap_or_else(|error| Found::Failed(self.kind(&error)))
+            }
         }
     }
 
-    /// Writes once.
+    /// Writes once. What was offered and not taken has to be offered again, with or without more behind it.
     pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match &mut self.state {
             State::Connected { socket, .. } => socket.write(slices),
-            State::Connecting { .. } | State::Closed => Err(ErrorKind::WouldBlock.into()),
+            State::Securing { .. } | State::Connecting { .. } | State::Closed => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Writes what TLS has to say by itself. Only where nothing was offered and not taken: what leaves here is told to
+    /// nobody.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        match &mut self.state {
+            State::Connected { socket, .. } => socket.flush(),
+            State::Securing { .. } | State::Connecting { .. } | State::Closed => Ok(()),
         }
     }
 
@@ -131,25 +169,68 @@ impl Link {
     }
 
     fn look_at_attempt(&mut self) -> Found {
-        let State::Connecting { socket, others } = std::mem::replace(&mut self.state, State::Closed) else {
+        let State::Connecting { stream, others } = mem::replace(&mut self.state, State::Closed) else {
             return Found::Nothing;
         };
-        match socket.progress() {
-            Ok(true) => {
-                // What came with the event that told of the connection has not been read.
-                self.state = State::Connected { socket, input: Input::Last };
-                Found::Connected
-            }
+        match stream.progress() {
+            Ok(true) => self.on_reached(stream, others),
             Ok(false) => {
-                self.state = State::Connecting { socket, others };
+                self.state = State::Connecting { stream, others };
                 Found::Nothing
             }
             Err(error) => {
-                self.state = State::Connecting { socket, others: Addresses::default() };
-                self.close();
-                self.connect_to_next(others, error.kind()).err().map_or(Found::Nothing, Found::ConnectFailed)
+                self.forget(stream);
+                self.go_on(others, &error)
             }
         }
+    }
+
+    fn on_reached(&mut self, stream: Stream, others: Addresses) -> Found {
+        // What came with the event that told of the connection has not been read.
+        let input = Input::Last;
+        match self.security.secure(stream) {
+            Ok(socket) if socket.is_handshaking() => {
+                self.state = State::Securing { socket, input, others };
+                Found::Nothing
+            }
+            Ok(socket) => {
+                self.state = State::Connected { socket, input, early: Vec::new() };
+                Found::Connected
+            }
+            Err(error) => self.go_on(others, &error),
+        }
+    }
+
+    fn look_at_handshake(&mut self, buffer: &mut [u8]) -> Found {
+        let State::Securing { mut socket, mut input, others } = mem::replace(&mut self.state, State::Closed) else {
+            return Found::Nothing;
+        };
+        let found = socket.flush().and_then(|()| read(&mut socket, &mut input, &mut self.scratch, buffer));
+        let early = if let Ok(Found::Bytes(count)) = &found { buffer[..*count].to_vec() } else { Vec::new() };
+        match found {
+            Ok(_) if !socket.is_handshaking() => {
+                self.state = State::Connected { socket, input, early };
+                Found::Connected
+            }
+            Ok(Found::End) => {
+                self.forget(socket.stream_mut());
+                self.go_on(others, &ErrorKind::UnexpectedEof.into())
+            }
+            Ok(_) => {
+                self.state = State::Securing { socket, input, others };
+                Found::Nothing
+            }
+            Err(error) => {
+                self.forget(socket.stream_mut());
+                self.go_on(others, &error)
+            }
+        }
+    }
+
+    /// Tries the next address after one that failed so.
+    fn go_on(&mut self, others: Addresses, error: &io::Error) -> Found {
+        let kind = self.kind(error);
+        self.connect_to_next(others, kind).err().map_or(Found::Nothing, Found::ConnectFailed)
     }
 
     /// Tries addresses until one does not fail at once; `before` is how the one before them failed.
@@ -157,9 +238,9 @@ impl Link {
         let mut failed = before;
         while let Some(address) = others.next() {
             self.token = Token(self.token.0.wrapping_add(1).max(FIRST_TOKEN.0));
-            match Socket::open(&address, &self.registry, self.token) {
-                Ok(socket) => {
-                    self.state = State::Connecting { socket, others };
+            match address.connect(&self.registry, self.token) {
+                Ok(stream) => {
+                    self.state = State::Connecting { stream, others };
                     return Ok(());
                 }
                 Err(error) => failed = error.kind(),
@@ -167,24 +248,48 @@ impl Link {
         }
         Err(failed)
     }
+
+    /// The poll forgets a descriptor that is closed; this only spares it the surprise.
+    fn forget(&self, mut stream: impl BorrowMut<Stream>) {
+        let _ = stream.borrow_mut().source().deregister(&self.registry);
+    }
+
+    /// What kind of error it is. Where TLS is refused only the text says why.
+    fn kind(&self, error: &io::Error) -> ErrorKind {
+        if error.kind() == ErrorKind::InvalidData {
+            log::warn!("{}: {error}", self.url);
+        }
+        error.kind()
+    }
 }
 
-fn read(socket: &mut Socket, input: &mut Input, buffer: &mut [u8]) -> Found {
-    match socket.read(buffer) {
-        Ok(0) => Found::End,
-        Ok(count) => {
-            if count < buffer.len() && *input == Input::Some {
+fn read(socket: &mut Socket, input: &mut Input, scratch: &mut Scratch, buffer: &mut [u8]) -> io::Result<Found> {
+    if *input == Input::None {
+        return Ok(Found::Nothing);
+    }
+    match socket.read(buffer, scratch) {
+        Ok(Received::End) => Ok(Found::End),
+        Ok(Received::Bytes { count, drained }) => {
+            if drained && *input == Input::Some {
                 *input = Input::None;
             }
-            Found::Bytes(count)
+            Ok(Found::Bytes(count))
         }
-        Err(error) if error.kind() == ErrorKind::Interrupted => Found::Nothing,
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Found::Nothing),
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
             *input = Input::None;
-            Found::Nothing
+            Ok(Found::Nothing)
         }
-        Err(error) => Found::Failed(error.kind()),
+        Err(error) => Err(error),
     }
+}
+
+/// Moves as many bytes as there is room for.
+fn take_front(bytes: &mut Vec<u8>, buffer: &mut [u8]) -> usize {
+    let count = bytes.len().min(buffer.len());
+    buffer[..count].copy_from_slice(&bytes[..count]);
+    bytes.drain(..count);
+    count
 }
 
 #[cfg(test)]
@@ -219,7 +324,7 @@ mod tests {
     fn addresses_are_tried_in_turn_from_another_one_each_time() {
         let mut poll = Poll::new().unwrap();
         let registry = poll.registry().try_clone().unwrap();
-        let mut link = Link::new("127.0.0.1:1".parse().unwrap(), registry);
+        let mut link = Link::new("127.0.0.1:1".parse().unwrap(), Security::default(), registry);
         let ((one, first), (two, second)) = (listen(), listen());
         let is_reached = |listener: &TcpListener| {
             listener.set_nonblocking(true).unwrap();

@@ -2,7 +2,7 @@
 //! ever, the test has failed already.
 
 use super::*;
-use crate::client::{Refusal, Wait};
+use crate::client::{EndReason, Refusal, Wait};
 use crate::connection::{CloseReason, PeerReason};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -71,11 +71,14 @@ fn it_connects_talks_is_cut_comes_back_and_stops() {
     dialer.send(b"one".to_vec()).unwrap();
     assert_eq!(next(&mut dialer), Event::Kept { waiting: 1 });
     assert_eq!(next(&mut dialer), Event::Connected { attempt: 1, resumed_after: None });
-    assert_eq!(next(&mut dialer), Event::Message(b"one".to_vec()));
-    assert!(matches!(next(&mut dialer), Event::Lost { reason: CloseReason::Peer(PeerReason::Closed), .. }));
+    assert_eq!(next(&mut dialer), Event::Message(b"one".to_vec().into()));
+    assert!(matches!(
+        next(&mut dialer),
+        Event::Lost { reason: EndReason::Connection(CloseReason::Peer(PeerReason::Closed)), .. }
+    ));
     assert!(matches!(next(&mut dialer), Event::Connected { attempt: 2, resumed_after: Some(_) }));
     dialer.send(b"two".to_vec()).unwrap();
-    assert_eq!(next(&mut dialer), Event::Message(b"two".to_vec()));
+    assert_eq!(next(&mut dialer), Event::Message(b"two".to_vec().into()));
     dialer.handle().stop();
     assert_eq!(next_but_losses(&mut dialer), Event::Stopped);
     assert_eq!(dialer.poll(None).unwrap(), None);
@@ -113,7 +116,7 @@ fn large_messages_go_both_ways() {
         dialer.send(message.clone()).unwrap();
         assert_eq!(next(&mut dialer), Event::Kept { waiting: 1 });
         assert!(matches!(next(&mut dialer), Event::Connected { .. }));
-        assert!(next(&mut dialer) == Event::Message(message), "{scheme}");
+        assert!(next(&mut dialer) == Event::Message(message.into()), "{scheme}");
         assert_eq!(dialer.waiting_messages(), 0);
     }
 }
@@ -130,7 +133,7 @@ fn a_bare_ping_on_the_raw_wire_is_a_whole_message() {
         stream.write_all(&answer).unwrap();
     });
     assert!(matches!(next(&mut dialer), Event::Connected { .. }));
-    assert_eq!(next(&mut dialer), Event::Message(b"pong".to_vec()), "what it answered, sent back to it");
+    assert_eq!(next(&mut dialer), Event::Message(b"pong".to_vec().into()), "what it answered, sent back to it");
 }
 
 #[test]
@@ -140,13 +143,13 @@ fn a_unix_socket_is_dialled_by_its_path() {
     let mut dialer = Dialer::new(format!("unix://{}", path.display()).parse().unwrap(), quick()).unwrap();
     assert!(matches!(next(&mut dialer), Event::Connected { .. }));
     listener.accept().unwrap().0.write_all(b"hi\n").unwrap();
-    assert_eq!(next(&mut dialer), Event::Message(b"hi".to_vec()));
+    assert_eq!(next(&mut dialer), Event::Message(b"hi".to_vec().into()));
     drop(listener);
     std::fs::remove_file(path).unwrap();
     assert!(matches!(next(&mut dialer), Event::Lost { .. }));
     assert!(matches!(
         next(&mut dialer),
-        Event::AttemptFailed { reason: CloseReason::Transport(ErrorKind::NotFound), .. }
+        Event::AttemptFailed { reason: EndReason::Connection(CloseReason::Transport(ErrorKind::NotFound)), .. }
     ));
 }
 
@@ -159,7 +162,10 @@ fn a_server_that_is_not_there_yet_is_found_when_it_comes() {
     for _ in 0..3 {
         assert!(matches!(
             next(&mut dialer),
-            Event::AttemptFailed { reason: CloseReason::Transport(ErrorKind::ConnectionRefused), .. }
+            Event::AttemptFailed {
+                reason: EndReason::Connection(CloseReason::Transport(ErrorKind::ConnectionRefused)),
+                ..
+            }
         ));
     }
     let listener = TcpListener::bind(address).unwrap();
@@ -175,7 +181,10 @@ fn a_server_that_hangs_is_left() {
     let mut dialer = dial("line", &listener, options);
     assert!(matches!(next(&mut dialer), Event::Connected { .. }), "the kernel accepts for it");
     let connected = now();
-    assert!(matches!(next(&mut dialer), Event::Lost { reason: CloseReason::Peer(PeerReason::HeartbeatTimeout), .. }));
+    assert!(matches!(
+        next(&mut dialer),
+        Event::Lost { reason: EndReason::Connection(CloseReason::Peer(PeerReason::HeartbeatTimeout)), .. }
+    ));
     assert!(connected.elapsed() >= Duration::from_millis(40), "{:?}", connected.elapsed());
 }
 
@@ -184,7 +193,7 @@ fn a_name_that_nobody_knows_is_a_failed_attempt() {
     let mut dialer = Dialer::new("line://no-such-host.invalid:1".parse().unwrap(), quick()).unwrap();
     assert!(matches!(
         next(&mut dialer),
-        Event::AttemptFailed { reason: CloseReason::Transport(ErrorKind::AddrNotAvailable), .. }
+        Event::AttemptFailed { reason: EndReason::Connection(CloseReason::Transport(ErrorKind::AddrNotAvailable)), .. }
     ));
 }
 
@@ -227,7 +236,7 @@ fn handles_keep_to_the_limits_of_the_client() {
     dialer.take_orders();
     handle.send(b"x".to_vec()).unwrap();
     let refused = handle.send(b"y".to_vec()).unwrap_err();
-    assert_eq!((refused.refusal, refused.message), (Refusal::TooManyMessages(3), b"y".to_vec()));
+    assert_eq!((refused.refusal, refused.message), (Refusal::TooManyMessages(3), b"y".to_vec().into()));
     assert_eq!(handle.waiting_messages(), 3);
     while dialer.waiting_messages() > 0 {
         next(&mut dialer);
@@ -250,7 +259,7 @@ fn many_threads_send_and_nothing_is_lost() {
     let (mut expected, mut count) = ([0; 4], 0);
     while count < 4 * EACH {
         if let Event::Message(message) = next(&mut dialer) {
-            let text = String::from_utf8(message).unwrap();
+            let text = std::str::from_utf8(&message).unwrap();
             let (sender, number) = text.split_once(' ').unwrap();
             let expected: &mut usize = &mut expected[sender.parse::<usize>().unwrap()];
             assert_eq!(number.parse::<usize>().unwrap(), *expected, "in the order of its sender");
@@ -261,7 +270,7 @@ fn many_threads_send_and_nothing_is_lost() {
 }
 
 fn insist(handle: &DialerHandle, message: String) {
-    let mut message = message.into_bytes();
+    let mut message = OwnedMessage::from(message);
     while let Err(refused) = handle.send(message) {
         message = refused.message;
         thread::yield_now();

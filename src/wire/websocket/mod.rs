@@ -2,7 +2,31 @@
 //! `connection`.
 
 mod close;
+#[cfg(feature = "deflate")]
+mod deflate;
+mod extension;
+mod frame;
+#[cfg(feature = "websocket")]
+pub mod handshake;
+mod mask;
 mod utf8;
 
+use super::{Kind, Message};
+
 pub use close::{CloseCode, CloseError, CloseFrame, MAX_REASON};
+#[cfg(feature = "deflate")]
+pub use deflate::{Contexts, Deflater, InflateError, Inflater, Shared};
+pub use extension::{DeflateParams, InvalidAnswer, OFFER, negotiate};
+pub use frame::{FrameError, FrameHeader, MAX_CONTROL, MAX_HEADER, Opcode, Sender, begins, header_len};
+pub use mask::Mask;
 pub use utf8::{InvalidUtf8, Utf8Validator, is_utf8};
+
+/// The opcode of a whole message; one whose wire did not tell is text where it may be.
+#[inline]
+pub fn opcode_of(message: Message<'_>) -> Opcode {
+    match message.kind() {
+        Kind::Text => Opcode::Text,
+        Kind::Plain if is_utf8(&message) => Opcode::Text,
+        Kind::Plain | Kind::Binary => Opcode::Binary,
+    }
+}

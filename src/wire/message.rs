@@ -1,0 +1,152 @@
+//! A message and its kind, borrowed from wherever it lies or with bytes of its own.
+
+use std::ops::Deref;
+
+/// What a message is, where its wire tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Kind {
+    /// The wire does not tell. WebSocket receivers get text where it is UTF-8, and binary otherwise.
+    #[default]
+    Plain,
+    /// Text: UTF-8, checked.
+    Text,
+    /// Bytes.
+    Binary,
+}
+
+/// One whole message. It derefs to its bytes; text is UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Message<'a> {
+    bytes: &'a [u8],
+    kind: Kind,
+}
+
+impl<'a> Message<'a> {
+    /// Text.
+    pub fn text(text: &'a str) -> Self {
+        Self { bytes: text.as_bytes(), kind: Kind::Text }
+    }
+
+    /// Bytes that WebSocket receivers get as binary.
+    pub fn binary(bytes: &'a [u8]) -> Self {
+        Self { bytes, kind: Kind::Binary }
+    }
+
+    /// A message of this kind. The caller has checked that text is UTF-8.
+    #[inline]
+    pub(crate) fn new(bytes: &'a [u8], kind: Kind) -> Self {
+        Self { bytes, kind }
+    }
+
+    /// Its bytes, as long as they live where they lie.
+    #[inline]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// What it is.
+    #[inline]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+impl Deref for Message<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+impl<'a> From<&'a [u8]> for Message<'a> {
+    #[inline]
+    fn from(bytes: &'a [u8]) -> Self {
+        Self { bytes, kind: Kind::Plain }
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Message<'a> {
+    fn from(bytes: &'a [u8; N]) -> Self {
+        Self { bytes, kind: Kind::Plain }
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Message<'a> {
+    fn from(bytes: &'a Vec<u8>) -> Self {
+        Self { bytes, kind: Kind::Plain }
+    }
+}
+
+impl<'a> From<&'a str> for Message<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::text(text)
+    }
+}
+
+/// A message with bytes of its own. It derefs to them; text is UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OwnedMessage {
+    bytes: Vec<u8>,
+    kind: Kind,
+}
+
+impl OwnedMessage {
+    /// Text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { bytes: text.into().into_bytes(), kind: Kind::Text }
+    }
+
+    /// Bytes that go over a WebSocket as binary.
+    pub fn binary(bytes: impl Into<Vec<u8>>) -> Self {
+        Self { bytes: bytes.into(), kind: Kind::Binary }
+    }
+
+    /// A message of this kind. The caller has checked that text is UTF-8.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn new(bytes: Vec<u8>, kind: Kind) -> Self {
+        Self { bytes, kind }
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The same message, borrowed.
+    pub fn as_message(&self) -> Message<'_> {
+        Message { bytes: &self.bytes, kind: self.kind }
+    }
+
+    /// Its bytes.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+impl Deref for OwnedMessage {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl From<Vec<u8>> for OwnedMessage {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, kind: Kind::Plain }
+    }
+}
+
+impl From<String> for OwnedMessage {
+    fn from(text: String) -> Self {
+        Self::text(text)
+    }
+}
+
+impl From<&str> for OwnedMessage {
+    fn from(text: &str) -> Self {
+        Self::text(text)
+    }
+}
