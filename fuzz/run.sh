@@ -9,10 +9,10 @@ export CARGO_TERM_COLOR=never
 
 seconds=${1:?usage: fuzz/run.sh SECONDS [TARGET...]}
 shift
+command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 targets=("$@")
 [ "${#targets[@]}" -gt 0 ] || mapfile -t targets < <(cargo fuzz list)
 
-command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 # Without a sanitizer it runs on stable Rust: there is no unsafe code here for one to watch.
 cargo fuzz build --sanitizer none
 

@@ -172,24 +172,26 @@ write(
     unix=binary(0x21, 0x31, bytes(216)),
 )
 
+DEFLATE, SERVER_ALONE, CLIENT_ALONE, SERVER_BITS, CLIENT_BITS = (bytes([word]) for word in range(0x80, 0x85))
 write(
     "extension",
     browser=b"\0permessage-deflate; client_max_window_bits",
-    kept=b"\1permessage-deflate; server_max_window_bits=12; client_max_window_bits=10",
-    several=b'\1permessage-deflate; server_max_window_bits=8, x; a="b, \\"c"; d,,permessage-deflate\n permessage-deflate',
-    answer=b"\0permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=15",
-    quoted=b'\0permessage-deflate ;\tserver_max_window_bits = "1\\0"',
-    long=b"\xf0a;b=c,",
+    words=b"\1" + DEFLATE + SERVER_ALONE + CLIENT_ALONE + CLIENT_BITS + b"\x88" + SERVER_BITS + b"\x87",
+    twice=b"\1" + DEFLATE + SERVER_BITS + b"=9" + SERVER_BITS + b"=9, " + DEFLATE,
+    several=b'\1permessage-deflate; server_max_window_bits=8, x; a="b, \\"c"; d,,' + DEFLATE + b"\n " + DEFLATE,
+    answer=b"\0" + DEFLATE + SERVER_ALONE + CLIENT_ALONE + SERVER_BITS + b"=15",
+    quoted=b'\0' + DEFLATE + b' ;\tserver_max_window_bits = "1\\0"',
+    long=b"\xffa;b=c,",
 )
 
 FIXED, AUTO, PROXIED = 0, 4, 8
-DEFLATE, TAKEOVER = 1 << 4, 1 | 1 << 4
+ON, TAKEOVER = 1 << 4, 1 | 1 << 4
 NO_MASK, COMPRESSED, REPEATED, WITH_KEY, CUT_OFF = 1, 4, 8, 16, 32
 
 
-def script(options, *parts, edits=()):
+def script(options, *parts, before=0, edits=()):
     changes = b"".join(struct.pack("<HBB", *edit) for edit in edits)
-    return bytes([options]) + CUT + bytes([len(edits)]) + changes + b"".join(parts)
+    return bytes([options]) + CUT + bytes([before << 2 | len(edits)]) + changes + b"".join(parts)
 
 
 def said(first, payload, style=WITH_KEY):
@@ -199,12 +201,18 @@ def said(first, payload, style=WITH_KEY):
 write(
     "upgrade",
     hello=script(FIXED, said(0x81, b"Hello"), said(0x89, b"?"), said(0x88, b"\x03\xe8bye")),
+    going=script(FIXED, said(0x8A, b"!"), said(0x88, b"\x03\xe9going away")),
+    own_code=script(AUTO, said(0x88, b"\x0f\xa0"), said(0x81, b"late")),
     fragments=script(AUTO | PROXIED, said(1, b"Hel"), said(0x8A, b""), said(0x80, b"lo"), said(0x82, b"\0" * 90)),
-    deflated=script(DEFLATE, said(0xC1, TEXT, COMPRESSED | WITH_KEY), said(0xC2, TEXT, COMPRESSED | REPEATED)),
+    deflated=script(ON, said(0xC1, TEXT, COMPRESSED | WITH_KEY), said(0xC2, TEXT, COMPRESSED | REPEATED)),
     takeover=script(TAKEOVER | 0x80, said(0xC1, HELLO), said(0xC1, AGAIN), said(0x81, TEXT, REPEATED)),
     narrow=script(1 | 2 << 4 | 1 << 6, said(0xC1, TEXT * 2, COMPRESSED | REPEATED), said(0x81, TEXT), said(0x81, TEXT)),
     unmasked=script(FIXED, said(0x82, b"x"), said(0x81, b"Hello", NO_MASK)),
-    no_text=script(DEFLATE, said(1, b"\xc3"), said(0x80, b"\x28")),
+    no_text=script(ON, said(1, b"\xc3"), said(0x80, b"\x28")),
     cut=script(AUTO, said(0x82, b"x" * 200), said(0x81, b"Hello", CUT_OFF)),
+    second=script(AUTO, said(0x81, b"Hello"), before=1),
+    behind_chunks=script(FIXED | 0x80, said(0x81, b"Hello"), before=3),
+    behind_body=script(ON | PROXIED, said(0xC1, TEXT, COMPRESSED), before=4, edits=[(61, 0, ord("6"))]),
+    third=script(AUTO, said(0x81, b"Hello"), before=5),
     edited=script(1 << 6, said(0x81, b"Hello"), edits=[(0, 0, ord("P")), (40, 1, 0), (70, 2, 10)]),
 )

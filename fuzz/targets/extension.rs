@@ -14,23 +14,60 @@ struct Extension {
     params: Vec<Param>,
 }
 
-/// What an answer is read from at least, to see that its cost is no more than linear: a square of it would not end.
+/// The options that have a few words read again and again up to this length, to see that the cost is no more than
+/// linear: a square of it would take longer than a fuzzer waits.
+const READ_LONG: u8 = 0xFF;
+const FEW: usize = 12;
 const LONG: usize = 256 << 10;
 
+/// What the bytes from 0x80 on stand for, so that a changed byte makes another list and not another word.
+const WORDS: [&[u8]; 24] = [
+    b"permessage-deflate",
+    b"; server_no_context_takeover",
+    b"; client_no_context_takeover",
+    b"; server_max_window_bits",
+    b"; client_max_window_bits",
+    b"=8",
+    b"=9",
+    b"=10",
+    b"=15",
+    b"=16",
+    b"=7",
+    b"=\"15\"",
+    b"=\"\\1\\5\"",
+    b"=\"",
+    b"\\\"",
+    b", ",
+    b",, ",
+    b"\n",
+    b" ; ",
+    b"\t= ",
+    b"x-webkit-deflate-frame",
+    b"permessage-deflate; client_max_window_bits",
+    b"\xC3\xA4",
+    b"=",
+];
+
 fuzz_target!(|input: (u8, &[u8])| {
-    let (options, bytes) = input;
+    let (options, words) = input;
+    let bytes: Vec<u8> = words.iter().flat_map(expand).copied().collect();
     let takeover = options & 1 != 0;
     // A line feed stands between the values of two fields.
     let values: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').collect();
     let extensions = read_all(&values);
     check_negotiated(&values, extensions.as_deref(), takeover);
     check_answer(&values, extensions.as_deref());
-    if options & 0xF0 == 0xF0 && !bytes.is_empty() {
+    if options == READ_LONG && (1..=FEW).contains(&words.len()) {
         let long = bytes.repeat(LONG / bytes.len());
         let _ = negotiate(std::iter::once(&long[..]), takeover);
         let _ = DeflateParams::from_answer(std::iter::once(&long[..]));
     }
 });
+
+fn expand(byte: &u8) -> &[u8] {
+    let word = byte.checked_sub(0x80).map(|word| WORDS[usize::from(word) % WORDS.len()]);
+    word.unwrap_or(std::slice::from_ref(byte))
+}
 
 fn check_negotiated(values: &[&[u8]], offers: Option<&[Extension]>, takeover: bool) {
     let agreed = negotiate(values.iter().copied(), takeover);

@@ -33,18 +33,19 @@ const SMALL_STEP: usize = 64;
 
 impl<'a> Arbitrary<'a> for Script {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        let (window, max) = (u8::arbitrary(u)?, u16::arbitrary(u)?);
+        let (window_bits, max) = (9 + u8::arbitrary(u)? % 7, u16::arbitrary(u)?);
+        // Long enough for what is repeated to leave the window.
+        let longest = 3 << window_bits >> 1;
         let mut messages = Vec::new();
         while !u.is_empty() {
             let (tag, len) = (u8::arbitrary(u)?, u16::arbitrary(u)?);
             let bytes = u.bytes(usize::from(len).min(u.len()))?;
             messages.push(match tag {
                 0..=0x7F => Message::Compressed(bytes.to_vec()),
-                // Repeated, so that it is longer than a window.
-                _ => Message::Plain(bytes.repeat(usize::from(tag & 0x7F).min(40_000 / bytes.len().max(1)) + 1)),
+                _ => Message::Plain(bytes.repeat(usize::from(tag & 0x7F).min(longest / bytes.len().max(1)) + 1)),
             });
         }
-        Ok(Self { window_bits: 9 + window % 7, max: usize::from(max), messages })
+        Ok(Self { window_bits, max: usize::from(max), messages })
     }
 }
 
@@ -90,10 +91,13 @@ fn check_alone(shared: &mut Shared, payload: &[u8], max: usize) {
     let expected = read_alone(payload);
     let made = inflate(max, |max, out| shared.inflate(payload, max, out));
     expected.check(made.as_deref().map_err(|error| *error), max);
-    // With room from an earlier message, and by a new inflater that nobody has told to begin afresh.
+    // With room from an earlier message.
     let mut roomy = Vec::with_capacity(max / 2 + 100);
-    let result = Inflater::new().inflate(payload, max, false, &mut roomy);
+    let result = shared.inflate(payload, max, &mut roomy);
     expected.check(result.map(|()| &roomy[..]), max);
+    // By one who does not know that it stands alone.
+    let made_new = inflate(max, |max, out| Inflater::new().inflate(payload, max, true, out));
+    History::default().read(payload).check(made_new.as_deref().map_err(|error| *error), max);
     if let Ok(made) = made
         && let Some(by_miniz) = read_by_miniz(payload, made.len())
     {

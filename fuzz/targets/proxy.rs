@@ -54,8 +54,9 @@ fn text_says(header: &[u8]) -> Option<Proxied> {
     let ["PROXY", family, source, destination, port, to_port] = words[..] else { return None };
     let (source, destination): (IpAddr, IpAddr) = (source.parse().ok()?, destination.parse().ok()?);
     let is_right = |ip: IpAddr| ip.is_ipv4() == (family == "TCP4") && ip.is_ipv6() == (family == "TCP6");
-    let _: u16 = to_port.parse().ok()?;
-    let address = SocketAddr::new(source.to_canonical(), port.parse().ok()?);
+    let number = |word: &str| word.parse::<u16>().ok().filter(|number| number.to_string() == word);
+    number(to_port)?;
+    let address = SocketAddr::new(source.to_canonical(), number(port)?);
     (is_right(source) && is_right(destination)).then_some(Proxied::Address(address))
 }
 

@@ -1,5 +1,5 @@
-//! A whole connection on a gateway that echoes: a request for WebSocket, sound or nearly so, and frames behind it. What
-//! it answers is the same under any cut, strictly in order, and what a plain reading of the stream asks for.
+//! A whole connection on a gateway that echoes: requests, sound or nearly so, the last one for WebSocket, and frames
+//! behind it. What it answers is the same under any cut, strictly in order, and what a plain reading of the stream asks for.
 
 #![no_main]
 
@@ -20,11 +20,13 @@ use tidegate_fuzz::deflate::{History, Message, read_alone};
 use tidegate_fuzz::frames::{Event, read, read_server};
 use tidegate_fuzz::responses::{Agreed, read_responses};
 
-/// Three bytes of options, then the edits, then the frames.
+/// A byte of options, two for the cuts, one for the number of edits and for what is asked before; then the edits, then
+/// the frames.
 #[derive(Debug)]
 struct Script {
     options: u8,
     seed: u16,
+    before: u8,
     edits: Vec<Edit>,
     frames: Vec<Frame>,
 }
@@ -35,6 +37,15 @@ const REQUESTS: [&str; 2] = [
     "GET / HTTP/1.1\r\nHost: localhost:8000\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
      Origin: http://localhost:8000\r\nSec-WebSocket-Version: 13\r\nUser-Agent: Mozilla/5.0\r\n\
      Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\nSec-WebSocket-Protocol: chat\r\n",
+];
+/// Requests that may stand before the one for WebSocket.
+const BEFORE: [&str; 6] = [
+    "",
+    "GET /health HTTP/1.1\r\nHost: h\r\n\r\n",
+    "HEAD /health HTTP/1.1\r\nHost: h\r\n\r\n",
+    "POST /health HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nA: b\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+    "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n\r\nGET http://h/health?a HTTP/1.1\r\nHost: h\r\n\r\n",
 ];
 const OFFERS: [&str; 4] = [
     "",
@@ -52,13 +63,13 @@ const MAX_HELD: usize = 64 << 10;
 
 impl<'a> Arbitrary<'a> for Script {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        let (options, seed, edits) = (u8::arbitrary(u)?, u16::arbitrary(u)?, u8::arbitrary(u)? % 4);
-        let edits = (0..edits).map(|_| u.arbitrary()).collect::<Result<_>>()?;
+        let (options, seed, more) = (u8::arbitrary(u)?, u16::arbitrary(u)?, u8::arbitrary(u)?);
+        let edits = (0..more & 3).map(|_| u.arbitrary()).collect::<Result<_>>()?;
         let mut frames = Vec::new();
         while !u.is_empty() {
             frames.push(u.arbitrary()?);
         }
-        Ok(Self { options, seed, edits, frames })
+        Ok(Self { options, seed, before: more >> 2, edits, frames })
     }
 }
 
@@ -86,14 +97,18 @@ impl Script {
 
     fn request(&self) -> Vec<u8> {
         let fields = OFFERS[usize::from(self.options >> 4 & 3)];
-        let request = format!("{}{fields}\r\n", REQUESTS[usize::from(self.options >> 6 & 1)]);
+        let before = BEFORE[usize::from(self.before) % BEFORE.len()];
+        let request = format!("{before}{}{fields}\r\n", REQUESTS[usize::from(self.options >> 6 & 1)]);
         self.edits.iter().fold(request.into_bytes(), |request, edit| edit.apply(request))
     }
 }
 
 fuzz_target!(|script: Script| {
     let frames: Vec<u8> = script.frames.iter().flat_map(Frame::bytes).collect();
-    let stream = [script.request(), frames].concat();
+    let request = script.request();
+    // Where an edit moves the end of a request it is still known for the first one.
+    let whole_len = script.edits.is_empty().then_some(request.len());
+    let stream = [request, frames].concat();
     let front = if script.door().proxy { PROXY } else { b"" };
     let sent = serve(&script, &[front, &stream].concat(), WHOLE, false);
     for (seed, is_slow) in [(SINGLE, false), (script.seed, script.options & 0x80 != 0)] {
@@ -102,7 +117,7 @@ fuzz_target!(|script: Script| {
         assert!(sent == other, "{}", shown());
     }
     if script.door().wire != ListenWire::Auto || detect(&stream) == Some(Detected::Http) {
-        check_answers(&stream, &sent);
+        check_answers(&stream, whole_len, &sent);
     }
 });
 
@@ -155,17 +170,18 @@ fn flush(gateway: &mut Gateway<Echo>, id: ConnId, now: Time, out: &mut Vec<u8>, 
     }
 }
 
-/// Answers to requests, and behind one that opens a WebSocket its frames.
-fn check_answers(stream: &[u8], sent: &[u8]) {
+/// Answers to requests, and behind one that opens a WebSocket its frames, which answer those behind `whole_len` bytes of
+/// requests.
+fn check_answers(stream: &[u8], whole_len: Option<usize>, sent: &[u8]) {
     let may_be_head = stream.windows(5).any(|bytes| bytes == b"HEAD ");
     let (count, opened) = read_responses(sent, may_be_head);
+    assert!(opened.is_some() || whole_len.is_none(), "a sound request is answered: {}", esc(sent));
     let Some((agreed, sent)) = opened else { return };
     let mut frames = read_server(sent, agreed.is_some());
     inflate_all(&mut frames, agreed);
     check_close(&frames);
-    if count == 1 {
-        let head_len = find_end(stream, 0).expect("what was answered has ended");
-        check_echoes(&stream[head_len..], &frames, agreed);
+    if let Some(len) = whole_len.or_else(|| find_end(stream, 0).filter(|_| count == 1)) {
+        check_echoes(&stream[len..], &frames, agreed);
     }
 }
 

@@ -411,6 +411,14 @@ mod tests {
     }
 
     #[test]
+    fn authorities_for_a_connection_without_tls_are_a_mistake() {
+        let arguments =
+            Arguments { url: "ws://127.0.0.1:1".into(), tls_ca: Some("ca.pem".into()), ..Arguments::default() };
+        let Err(Failure::Usage(reasons)) = run(&arguments) else { panic!("it is no use to dial") };
+        assert_eq!(reasons, ["--tls-ca is for wss:// and tls://, not ws://127.0.0.1:1"]);
+    }
+
+    #[test]
     fn a_screen_that_is_gone_ends_it_quietly() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url: DialUrl = listener.local_addr().unwrap().to_string().parse().unwrap();

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 /// What was set, whoever set it; absent where nobody did.
 #[derive(Args, Debug, Clone, Default)]
+#[allow(rustdoc::bare_urls, reason = "these lines are the help text of a terminal")]
 pub(super) struct Options {
     /// Where to listen: auto://HOST:PORT, tcp:// (length prefix), line://, raw://, ws://, wss://, tls:// or
     /// unix:///PATH, with ?proxy at the end behind a proxy that speaks the PROXY protocol; more than one with commas,

@@ -115,7 +115,8 @@ impl Client {
     /// Bytes came, as one read returned them. Any byte is a sign of life.
     ///
     /// Each message among them becomes an [`Event`], so a driver that reads little at a time and takes the events in
-    /// between bounds the memory that they hold.
+    /// between bounds the memory that they hold. Where compression was agreed on, messages may take a thousand times the
+    /// bytes they came in, each of them at most `max_message_bytes`.
     pub fn handle_bytes(&mut self, mut bytes: &[u8], now: Time) {
         if let State::Upgrading { upgrade, .. } = &mut self.state {
             match upgrade.handle_bytes(&mut bytes) {

@@ -100,7 +100,8 @@ impl Model {
         let phase = gateway.phase(conn.id);
         let wire = conn.incoming.wire;
         let agrees = match phase {
-            Some(Phase::Detecting { .. }) => conn.is_live() && wire.is_none(),
+            Some(Phase::Detecting { .. }) => conn.is_live() && conn.incoming.is_undecided(),
+            Some(Phase::Http { expects, .. }) => conn.is_live() && conn.incoming.is_http() && conn.asks(expects),
             Some(Phase::Opening { wire: theirs, .. }) => conn.is_live() && wire == Some(theirs) && !conn.first_done,
             Some(Phase::Open { wire: theirs }) => {
                 let may_be_done = now >= conn.accepted_at + handshake && conn.incoming.tail.is_empty();
@@ -109,7 +110,7 @@ impl Model {
             }
             Some(Phase::Flushing { .. }) => !conn.is_live() && !conn.shut,
             Some(Phase::Lingering { .. }) => conn.shut,
-            Some(Phase::Http { .. } | Phase::Closed) | None => false,
+            Some(Phase::Closed) | None => false,
         };
         let opened = wire.is_some() == conn.opened || !conn.is_live();
         if agrees && opened {
@@ -190,7 +191,7 @@ impl Model {
             return broken("the count of queued bytes is wrong", None, format!("{} counted, {owed} owed", held.queued));
         }
         let raw = |conn: &Conn| conn.incoming.wire == Some(Wire::Raw);
-        let tails = self.present().any(|conn| conn.is_live() && !conn.incoming.tail.is_empty() && !raw(conn));
+        let tails = self.present().any(|conn| conn.is_live() && conn.incoming.is_begun() && !raw(conn));
         if held.lent > 0 && owed == 0 && !tails {
             return broken("buffers are lent to nobody", None, format!("{} bytes", held.lent));
         }
@@ -203,6 +204,8 @@ impl Model {
             ("accepted", counters.accepted, self.accepted),
             ("refused", counters.refused, self.refused),
             ("handler panics", counters.handler_panics, self.panics),
+            ("requests", counters.http_requests, self.requests),
+            ("WebSockets", counters.websockets_opened, self.opened),
             ("bytes in", counters.bytes_in, self.bytes_in),
             ("bytes out", counters.bytes_out, self.bytes_out),
         ];

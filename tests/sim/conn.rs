@@ -1,11 +1,12 @@
 //! One connection as the model knows it: what was read, what is owed, and by when something must happen.
 
-use crate::incoming::{Incoming, Item};
+use crate::incoming::{Incoming, Item, Rules};
 use crate::outgoing::Outgoing;
+use crate::websocket::visit::{Asks, Visit};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tidegate::config::Settings;
-use tidegate::connection::{CloseReason, ListenWire, LocalReason, PeerReason};
+use tidegate::connection::{CloseReason, Door, Expects, LocalReason, PeerReason};
 use tidegate::gateway::{ConnId, Peer};
 
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub struct Conn {
     pub peer: Peer,
     pub accepted_at: u64,
     pub incoming: Incoming,
+    /// What is known of it if it begins with HTTP.
+    pub visit: Option<Box<Visit>>,
     /// What was read and is to be handled before the call returns.
     pub due: VecDeque<Item>,
     pub opened: bool,
@@ -94,13 +97,14 @@ pub fn flushes(reason: CloseReason) -> bool {
 }
 
 impl Conn {
-    pub fn new(id: ConnId, peer: Peer, listen: ListenWire, settings: &Settings, now: u64) -> Self {
+    pub fn new(id: ConnId, peer: Peer, door: Door, settings: &Settings, now: u64) -> Self {
         Self {
             id,
             sock: None,
             peer,
             accepted_at: now,
-            incoming: Incoming::new(listen),
+            incoming: Incoming::new(door, Rules::of(settings)),
+            visit: door.http.then(|| Box::new(Visit::new(settings, now))),
             due: VecDeque::new(),
             opened: false,
             told_closed: false,
@@ -144,8 +148,10 @@ impl Conn {
     pub fn on_owed(&mut self, soft: usize, now: u64) {
         let over = self.pending() > soft;
         if self.over_soft && !over {
+            let certainly = std::mem::take(&mut self.held);
             self.unheld_at = now;
-            self.silent_from = if std::mem::take(&mut self.held) { now } else { self.silent_from };
+            self.silent_from = if certainly { now } else { self.silent_from };
+            self.visit.iter_mut().for_each(|visit| visit.on_resumed(certainly, now));
         }
         self.over_soft = over;
     }
@@ -157,8 +163,18 @@ impl Conn {
         }
     }
 
+    /// Whether this is the request it has time for.
+    pub fn asks(&self, expects: Expects) -> bool {
+        let asks = match expects {
+            Expects::First => Asks::First,
+            Expects::Another => Asks::Another,
+            Expects::Rest => Asks::Rest,
+        };
+        self.visit.as_ref().is_some_and(|visit| visit.asks == asks)
+    }
+
     pub fn began_first(&self) -> bool {
-        !self.first_done && !self.incoming.tail.is_empty()
+        !self.first_done && !self.incoming.tail.is_empty() && self.incoming.wire.is_some()
     }
 
     fn hears(&self, settings: &Settings) -> bool {
@@ -184,10 +200,13 @@ impl Conn {
     }
 
     fn live_deadline(&self, settings: &Settings) -> Option<u64> {
+        if self.incoming.is_http() {
+            return self.visit.as_ref().filter(|_| self.reads(settings)).map(|visit| visit.by);
+        }
         let held = self.heard_at.max(self.unheld_at);
-        let undecided = self.incoming.wire.is_none();
+        let undecided = self.incoming.is_undecided();
         let handshake = undecided || self.began_first();
-        let probed = !undecided && settings.heartbeat_probe.is_some();
+        let probed = !undecided && (settings.heartbeat_probe.is_some() || self.incoming.stream.is_some());
         let asked = held.max(self.last_probe.unwrap_or(0));
         let reads = self.reads(settings);
         let all = [
@@ -214,16 +233,25 @@ impl Conn {
     /// Whether the gateway may end it now for a reason that only the gateway can know first. `unread` bytes of it have
     /// arrived and lie in its socket.
     pub fn may_end(&self, reason: CloseReason, now: u64, unread: usize, settings: &Settings) -> Result<(), String> {
-        let (due, at) = match reason {
-            CloseReason::Peer(PeerReason::HeartbeatTimeout) => {
+        let asking = self.visit.as_ref().filter(|_| self.incoming.is_http()).map(|visit| (visit.asks, visit.from));
+        let (due, at) = match (reason, asking) {
+            (CloseReason::Peer(PeerReason::HeartbeatTimeout), Some(_)) => (false, 0),
+            (CloseReason::Peer(PeerReason::HandshakeTimeout), Some((asks, from))) => {
+                (asks != Asks::Another && self.reads(settings), from)
+            }
+            (CloseReason::Local(LocalReason::IdleTimeout), Some((asks, from))) => {
+                let silent = unread == 0 || self.heard_at == now;
+                (asks == Asks::Another && self.reads(settings) && silent, from)
+            }
+            (CloseReason::Peer(PeerReason::HeartbeatTimeout), None) => {
                 let at = self.heard_at.max(self.silent_from) + millis(settings.heartbeat_timeout);
                 (self.hears(settings) && unread == 0, at)
             }
-            CloseReason::Peer(PeerReason::HandshakeTimeout) => {
-                let open = self.incoming.wire.is_none() || self.began_first();
+            (CloseReason::Peer(PeerReason::HandshakeTimeout), None) => {
+                let open = self.incoming.is_undecided() || self.began_first();
                 (open, self.accepted_at + millis(settings.handshake_timeout))
             }
-            CloseReason::Local(LocalReason::IdleTimeout) => {
+            (CloseReason::Local(LocalReason::IdleTimeout), None) => {
                 let idle = settings.idle_timeout.unwrap_or(Duration::MAX);
                 (
                     // Nothing but heartbeats may have come, a budget's worth in each turn.
@@ -231,10 +259,10 @@ impl Conn {
                     self.message_at.max(self.silent_from).saturating_add(millis(idle)),
                 )
             }
-            CloseReason::Local(LocalReason::WriteTimeout) => {
+            (CloseReason::Local(LocalReason::WriteTimeout), _) => {
                 (self.pending() > 0, self.progress_at + millis(settings.write_timeout))
             }
-            CloseReason::Local(LocalReason::SlowConsumer) => (self.pending() > settings.write_queue_hard_bytes, 0),
+            (CloseReason::Local(LocalReason::SlowConsumer), _) => (self.pending() > settings.write_queue_hard_bytes, 0),
             _ => (false, 0),
         };
         if due && at <= now {

@@ -1,7 +1,7 @@
 //! The crate's own reconnecting clients at the far end of simulated sockets, and what they promise.
 
 use crate::dialling::draw_options;
-use crate::incoming::{Incoming, Item, heartbeat_answer};
+use crate::incoming::{Incoming, Item, Rules, heartbeat_answer};
 use crate::knobs::Fault;
 use crate::model::{Verdict, broken, show};
 use crate::net::Net;
@@ -17,7 +17,7 @@ use tidegate::config::HeartbeatForms;
 use tidegate::connection::{CloseReason, ListenWire, PeerReason};
 use tidegate::gateway::ConnId;
 use tidegate::timer::Time;
-use tidegate::wire::Wire;
+use tidegate::wire::{Kind, Wire};
 
 #[derive(Debug)]
 pub struct Customer {
@@ -40,6 +40,7 @@ pub struct Customer {
     pub attempt_from: u64,
     /// What reached it, decoded by the reference, and was not handed to the program.
     pub reference: Incoming,
+    rules: Rules,
     pub expected: VecDeque<Item>,
     pub sent: u32,
     /// The connection on which the server's handler last got one of its messages, and that message's number.
@@ -53,8 +54,9 @@ pub struct Customer {
 
 impl Customer {
     pub fn new(plan: &Plan, which: usize, rng: &mut Rng, seen: Seen, now: u64) -> Self {
-        let listener = rng.size(0, plan.listeners.len() - 1);
-        let wire = match plan.listeners[listener] {
+        let plain = plan.plain_listeners();
+        let listener = plain[rng.size(0, plain.len() - 1)];
+        let wire = match plan.listeners[listener].wire {
             ListenWire::Fixed(wire) => wire,
             ListenWire::Auto => rng.pick(&[Wire::Length, Wire::Line]),
         };
@@ -77,7 +79,8 @@ impl Customer {
             connected: false,
             ended: false,
             attempt_from: now,
-            reference: Incoming::new(ListenWire::Fixed(wire)),
+            reference: Incoming::new(ListenWire::Fixed(wire).into(), Rules::of(&plan.settings)),
+            rules: Rules::of(&plan.settings),
             expected: VecDeque::new(),
             sent: 0,
             heard_last: None,
@@ -117,7 +120,7 @@ impl Customer {
         while !rest.is_empty() && self.client.is_connected() {
             let cut = if self.faults.has(Fault::Split) { self.rng.size(1, rest.len()) } else { rest.len() };
             let (part, after) = rest.split_at(cut);
-            self.reference.feed(part, self.max_message_bytes, &mut self.expected);
+            self.reference.feed(part, &mut self.expected);
             self.client.handle_bytes(part, now);
             rest = after;
             while let Some(event) = self.client.poll_event() {
@@ -157,7 +160,7 @@ impl Customer {
         match event {
             Event::Connected { resumed_after, .. } => {
                 self.connected = true;
-                self.reference = Incoming::new(ListenWire::Fixed(self.wire));
+                self.reference = Incoming::new(ListenWire::Fixed(self.wire).into(), self.rules.clone());
                 self.expected.clear();
                 self.seen.hit(Situation::ClientConnected);
                 self.seen.hit_if(resumed_after.is_some(), Situation::ClientCameBack);
@@ -196,7 +199,7 @@ impl Customer {
     /// The program gets exactly what was sent to it, heartbeats taken out.
     fn on_message(&mut self, message: &[u8]) -> Verdict {
         while let Some(item) = self.expected.pop_front() {
-            if item == Item::Message(message.to_vec()) {
+            if item == Item::Message(message.to_vec(), Kind::Plain) {
                 return Ok(());
             }
             if !is_heartbeat(&item) {
@@ -235,10 +238,10 @@ impl Customer {
 fn is_heartbeat(item: &Item) -> bool {
     let answers: [&[u8]; 4] = [b"pong", b"PONG", b"\x01", br#"{"type":"pong"}"#];
     match item {
-        Item::Message(body) => {
+        Item::Message(body, _) => {
             let dense: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
             answers.contains(&dense.as_slice()) || heartbeat_answer(body, HeartbeatForms::ALL).is_some()
         }
-        Item::Opened | Item::TooLarge | Item::Http | Item::Tls => false,
+        Item::Opened | Item::TooLarge | Item::Http | Item::Tls | Item::Said(_) => false,
     }
 }

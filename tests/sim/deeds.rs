@@ -43,6 +43,10 @@ impl World<'_> {
                 self.come_hostile(action.deed);
                 Ok(())
             }
+            Deed::BadBid => {
+                self.come_as_intruder();
+                Ok(())
+            }
             deed if action.chair < self.plan.clients => self.act_as_customer(action.chair, deed),
             deed => {
                 self.act_at(action.chair, deed);
@@ -65,6 +69,11 @@ impl World<'_> {
             }
         };
         match deed {
+            Deed::Ask | Deed::Control | Deed::Flood | Deed::Fragments | Deed::Violate | Deed::Goodbye => {
+                if !self.act_as_visitor(sock, deed) {
+                    self.say_some(sock);
+                }
+            }
             Deed::Say => self.say_some(sock),
             Deed::SayPart => self.say_part(sock),
             Deed::SayRest => self.say_rest(sock),
@@ -171,7 +180,7 @@ impl World<'_> {
         let mut bytes = Vec::new();
         for _ in 0..self.rng.size(1, 4) {
             let body = if self.rng.chance(20) { self.rng.pick(&FORMS).to_vec() } else { self.compose(sock) };
-            self.with_peer(sock, |peer, _, _| bytes.extend(peer.frame(&body)));
+            self.with_peer(sock, |peer, _, rng| bytes.extend(peer.frame(&body, rng)));
         }
         self.with_peer(sock, |peer, net, rng| peer.send(net, &bytes, rng));
     }
@@ -185,7 +194,7 @@ impl World<'_> {
         self.say_rest(sock);
         let body = self.compose(sock);
         self.with_peer(sock, |peer, net, rng| {
-            let mut bytes = peer.frame(&body);
+            let mut bytes = peer.frame(&body, rng);
             let rest = bytes.split_off(rng.size(0, bytes.len()));
             peer.send(net, &bytes, rng);
             peer.rest = rest;
@@ -209,7 +218,7 @@ impl World<'_> {
                 break;
             }
             let body = if small { FORMS[bytes.len() % 4].to_vec() } else { self.compose(sock) };
-            self.with_peer(sock, |peer, _, _| bytes.extend(peer.frame(&body)));
+            self.with_peer(sock, |peer, _, rng| bytes.extend(peer.frame(&body, rng)));
         }
         self.with_peer(sock, |peer, net, _| {
             if !peer.ended && !net.socks[sock].is_over() {
@@ -237,6 +246,8 @@ impl World<'_> {
         self.with_peer(sock, |peer, net, rng| {
             peer.clean = false;
             let bytes = match deed {
+                // In the middle of a request a line end alone breaks it, in a frame anything is part of it.
+                _ if peer.visitor.is_some() => [b"\n".to_vec(), noise(rng)].concat(),
                 Deed::Oversize if peer.wire == Wire::Length => {
                     let length = rng.pick(&[u32::MAX, max as u32 + 1, 0x1000_0000]);
                     length.to_be_bytes().to_vec()
@@ -252,10 +263,10 @@ impl World<'_> {
         let body = self.compose(sock);
         let (loses, writes) = (self.rng.chance(50), self.rng.below(3) as u32);
         let fault = self.rng.pick(&[ErrorKind::TimedOut, ErrorKind::HostUnreachable, ErrorKind::BrokenPipe]);
-        self.with_peer(sock, |peer, net, _| match deed {
+        self.with_peer(sock, |peer, net, rng| match deed {
             Deed::End => peer.end(net, Segment::End),
             Deed::SayAndEnd => {
-                let bytes = [std::mem::take(&mut peer.rest), peer.frame(&body)].concat();
+                let bytes = [std::mem::take(&mut peer.rest), peer.frame(&body, rng)].concat();
                 peer.end(net, Segment::BytesAndEnd(bytes));
             }
             Deed::Vanish => {

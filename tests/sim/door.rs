@@ -5,7 +5,7 @@ use crate::handler::Recorder;
 use crate::model::{Arriving, Model, Verdict, address_of, broken};
 use crate::net::Net;
 use crate::seen::Situation;
-use tidegate::connection::{CloseReason, LocalReason, PeerReason, Phase};
+use tidegate::connection::{CloseReason, Expects, LocalReason, PeerReason, Phase};
 use tidegate::gateway::{ConnId, Gateway, Peer};
 
 /// Ends that nobody is told of where the connection was never opened.
@@ -31,7 +31,7 @@ impl Model {
                 self.ended[CloseReason::Local(reason).index()] += 1;
             }
         }
-        self.arriving = Some(Arriving { sock, listen: self.listeners[listener], admitted: verdict.is_ok() });
+        self.arriving = Some(Arriving { sock, door: self.listeners[listener], admitted: verdict.is_ok() });
         Ok(())
     }
 
@@ -71,7 +71,7 @@ impl Model {
             return broken("a slot was given away twice", Some(id), "");
         }
         let peer = net.socks[arriving.sock].peer;
-        self.conns[id.slot()] = Some(Conn::new(id, peer, arriving.listen, &self.settings, self.now));
+        self.conns[id.slot()] = Some(Conn::new(id, peer, arriving.door, &self.settings, self.now));
         Ok(())
     }
 
@@ -137,6 +137,9 @@ impl Model {
             return broken("closed before its time", Some(id), format!("{reason} at {at}, owed {owed}"));
         }
         let (shut, failed) = (conn.shut, conn.failed);
+        if !failed && owed == 0 && flushes(reason) && !conn.visit.as_ref().is_none_or(|visit| visit.is_satisfied()) {
+            return broken("a visitor has not heard all", Some(id), format!("{:?}", conn.visit));
+        }
         self.conns[id.slot()] = None;
         self.freed.push((id.slot(), now));
         self.seen.hit_if(!done && owed > 0, Situation::CloseTimedOut);
@@ -152,6 +155,16 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    /// As [`Model::find_untold`], for bytes that may be the last words to somebody whose end nobody was told of; or may
+    /// not.
+    pub fn find_unseen(&mut self, id: ConnId, net: &Net, gateway: &Gateway<Recorder>) {
+        let ended = |reason: &CloseReason| self.counted[reason.index()] > self.ended[reason.index()];
+        if UNTOLD.iter().any(ended) && self.conn(id).is_some_and(|conn| conn.incoming.is_http()) {
+            // If it ends for another reason, that will show.
+            let _ = self.find_untold(id, net, gateway);
+        }
     }
 
     fn find_untold(&mut self, id: ConnId, net: &Net, gateway: &Gateway<Recorder>) -> Verdict {
@@ -176,16 +189,23 @@ impl Model {
         let Some(conn) = self.conn(id) else {
             return;
         };
-        let undecided = conn.incoming.wire.is_none();
-        let begun = !conn.incoming.tail.is_empty();
+        let undecided = conn.incoming.is_undecided();
+        let begun = conn.incoming.is_begun();
         let owed = conn.pending() > 0;
         let by_deadline = match reason {
             CloseReason::Peer(PeerReason::HandshakeTimeout) => Some(match (undecided, begun) {
                 (true, false) => Situation::SilentHandshake,
                 (true, true) => Situation::UndecidedHandshake,
+                (false, _) if conn.asks(Expects::Rest) => Situation::LaterRequestLate,
+                (false, true) if conn.incoming.is_http() => Situation::FirstRequestLate,
+                (false, false) if conn.incoming.is_http() => Situation::SilentHandshake,
                 (false, _) => Situation::DrippedHandshake,
             }),
+            CloseReason::Peer(PeerReason::HeartbeatTimeout) if conn.incoming.stream.is_some() => {
+                Some(Situation::SilentWebSocket)
+            }
             CloseReason::Peer(PeerReason::HeartbeatTimeout) => Some(Situation::HeartbeatMissed),
+            CloseReason::Local(LocalReason::IdleTimeout) if conn.incoming.is_http() => Some(Situation::NoMoreRequests),
             CloseReason::Local(LocalReason::IdleTimeout) => Some(Situation::Idle),
             CloseReason::Local(LocalReason::WriteTimeout) => Some(Situation::WriteStalled),
             _ => None,

@@ -56,8 +56,10 @@ impl World<'_> {
         let mut witnesses = Vec::new();
         for listener in 0..self.plan.listeners.len() {
             for _ in 0..2 {
-                let wire = match self.plan.listeners[listener] {
+                let door = self.plan.listeners[listener];
+                let wire = match door.wire {
                     ListenWire::Fixed(wire) => wire,
+                    ListenWire::Auto if door.http => self.rng.pick(&[Wire::Length, Wire::Line, Wire::WebSocket]),
                     ListenWire::Auto => self.rng.pick(&[Wire::Length, Wire::Line]),
                 };
                 let (peer, sock) = Peer::witness(wire, &self.plan.settings);
@@ -149,7 +151,10 @@ impl World<'_> {
             self.net.borrow_mut().socks[sock].mute |= self.rng.chance(30);
         }
         let silent: Vec<usize> = self.silent_socks();
-        let all = [settings.heartbeat_timeout, settings.write_timeout, settings.close_timeout];
+        let mut all = vec![settings.heartbeat_timeout, settings.write_timeout, settings.close_timeout];
+        if self.plan.is_web() {
+            all.extend([settings.handshake_timeout, settings.http_idle_timeout]);
+        }
         self.advance(all.into_iter().map(millis).sum::<u64>() + 100)?;
         let net = self.net.borrow();
         for sock in silent {
@@ -174,7 +179,12 @@ impl World<'_> {
     }
 
     fn drain_out(&mut self) -> Verdict {
+        let late = self.seat_latecomers();
+        if !late.is_empty() {
+            self.advance(1)?;
+        }
         self.begin_drain()?;
+        late.into_iter().for_each(|sock| self.say(sock, b"am I late?"));
         let settings = &self.plan.settings;
         let started = self.model.drain.map_or(self.now, |drain| drain.started);
         let passed = self.now - started;

@@ -5,8 +5,9 @@ use crate::journal::{Act, Call, Entry, Shared};
 use std::time::Duration;
 use tidegate::apps::{Broadcast, Echo};
 use tidegate::connection::{CloseReason, LocalReason};
-use tidegate::gateway::{ConnId, Context, Handler, SendError, TimerId};
-use tidegate::wire::{Message, Prepared};
+use tidegate::gateway::{ConnId, Context, Handler, Request, SendError, TimerId};
+use tidegate::wire::http::{Response, Status, elements};
+use tidegate::wire::{Kind, Message, Prepared};
 
 /// What the handler does beside its application.
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,13 +66,24 @@ pub struct Recorder {
     timers: Vec<(TimerId, u64)>,
     tokens: u64,
     opened: u64,
+    upgrades: u64,
 }
 
 const REMEMBERED: usize = 16;
 
 impl Recorder {
     pub fn new(app: App, journal: Shared, habits: Habits) -> Self {
-        Self { app, journal, habits, open: Vec::new(), past: Vec::new(), timers: Vec::new(), tokens: 0, opened: 0 }
+        Self {
+            app,
+            journal,
+            habits,
+            open: Vec::new(),
+            past: Vec::new(),
+            timers: Vec::new(),
+            tokens: 0,
+            opened: 0,
+            upgrades: 0,
+        }
     }
 
     /// Handler timers that were armed and have neither rung nor been cancelled.
@@ -111,20 +123,26 @@ impl Recorder {
     }
 
     fn send(&mut self, cx: &mut Context<'_>, to: ConnId, body: &[u8], prepared: bool) {
-        let result = if prepared { cx.send_prepared(to, &Prepared::new(body.to_vec())) } else { cx.send(to, body) };
-        let body = self.journal.keep(body);
-        self.did(Act::Send { to, body, result });
+        let message = as_some_kind(body);
+        let result = match prepared {
+            true if body.len().is_multiple_of(2) => cx.send_prepared(to, &Prepared::from(message)),
+            true => cx.send_prepared(to, &prepare(message)),
+            false => cx.send(to, message),
+        };
+        let (body, kind) = (self.journal.keep(body), message.kind());
+        self.did(Act::Send { to, body, kind, result });
     }
 
     fn broadcast(&mut self, cx: &mut Context<'_>, except: Option<ConnId>, body: &[u8]) {
         let receivers = self.receivers(cx, except);
-        let message = Prepared::new(body.to_vec());
+        let kind = as_some_kind(body).kind();
+        let message = prepare(as_some_kind(body));
         let took = match except {
             Some(except) => cx.broadcast_except(except, &message),
             None => cx.broadcast(&message),
         };
         let body = self.journal.keep(body);
-        self.did(Act::Broadcast { except, body, receivers, took: Some(took) });
+        self.did(Act::Broadcast { except, body, kind, receivers, took: Some(took) });
     }
 
     fn receivers(&self, cx: &Context<'_>, except: Option<ConnId>) -> Vec<ConnId> {
@@ -149,7 +167,7 @@ impl Recorder {
 
     /// The application gets the message, and what it will do with it is written down.
     fn apply(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
-        let body = self.journal.keep(&message);
+        let (body, kind) = (self.journal.keep(&message), message.kind());
         match &mut self.app {
             App::Echo(echo) => {
                 let waiting = |cx: &Context<'_>| cx.connection(id).map(|info| info.queued_bytes);
@@ -159,12 +177,13 @@ impl Recorder {
                 let is_large = message.len() + 16 > cx.settings().write_queue_hard_bytes;
                 let refused = is_large && before == waiting(cx);
                 let result = if refused { Err(SendError::TooLarge) } else { Ok(()) };
-                self.journal.push(Entry::Did(Act::Send { to: id, body, result }));
+                self.journal.push(Entry::Did(Act::Send { to: id, body, kind, result }));
             }
             App::Broadcast(broadcast) => {
                 let others = self.open.iter().copied().filter(|other| *other != id);
                 let receivers = others.filter(|id| cx.connection(*id).is_some()).collect();
-                self.journal.push(Entry::Did(Act::Broadcast { except: Some(id), body, receivers, took: None }));
+                let act = Act::Broadcast { except: Some(id), body, kind, receivers, took: None };
+                self.journal.push(Entry::Did(act));
                 broadcast.on_message(cx, id, message);
             }
         }
@@ -198,6 +217,25 @@ impl Recorder {
     }
 }
 
+/// Bytes without a kind, as text or as binary: their length decides.
+fn as_some_kind(body: &[u8]) -> Message<'_> {
+    match (body.len() % 3, std::str::from_utf8(body)) {
+        (1, Ok(text)) => Message::text(text),
+        (2, _) => Message::binary(body),
+        _ => Message::from(body),
+    }
+}
+
+/// As [`Prepared::from`], by the other way to each kind.
+fn prepare(message: Message<'_>) -> Prepared {
+    let body = message.to_vec();
+    match (message.kind(), String::from_utf8(body.clone())) {
+        (Kind::Text, Ok(text)) => Prepared::text(text),
+        (Kind::Binary, _) => Prepared::binary(body),
+        _ => Prepared::new(body),
+    }
+}
+
 /// What a handler's panic says, so that one of ours is told from a slip of the crate's.
 pub const HANDLER_PANIC: &str = "the simulated handler panics";
 
@@ -218,13 +256,52 @@ impl Handler for Recorder {
 
     fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
         let body = self.journal.keep(&message);
-        self.journal.push(Entry::Enter(Call::Message(id, body)));
+        self.journal.push(Entry::Enter(Call::Message(id, body, message.kind())));
         if self.habits.obeys && message.first() == Some(&b'!') && message.len() > 1 {
             self.obey(cx, id, message);
         } else {
             self.apply(cx, id, message);
         }
         self.journal.push(Entry::Return);
+    }
+
+    fn on_upgrade(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        request: &Request<'_>,
+    ) -> Result<Option<&'static str>, Status> {
+        let path = self.journal.keep(request.head.path.as_bytes());
+        self.journal.push(Entry::Enter(Call::Upgrade(id, path)));
+        assert_eq!(cx.connection(id), None, "nothing can be sent before the upgrade");
+        self.upgrades += 1;
+        if self.habits.shy.is_some_and(|one_in| self.upgrades.is_multiple_of(one_in + 3)) {
+            self.perform(cx, Order::Panic);
+        }
+        let offers = request.head.fields("sec-websocket-protocol").flat_map(elements).any(|name| name == b"chat");
+        let welcome =
+            if request.head.path == "/forbidden" { Err(Status::Forbidden) } else { Ok(offers.then_some("chat")) };
+        self.did(Act::Welcome(welcome));
+        self.journal.push(Entry::Return);
+        welcome
+    }
+
+    fn on_request(&mut self, cx: &mut Context<'_>, id: ConnId, request: &Request<'_>) -> Response {
+        let (path, body) = (self.journal.keep(request.head.path.as_bytes()), self.journal.keep(request.body));
+        self.journal.push(Entry::Enter(Call::Request(id, path, body)));
+        assert_eq!(cx.connection(id), None, "nothing can be sent but the answer");
+        let response = match (request.head.path, &mut self.app) {
+            ("/panic", _) if self.habits.obeys => {
+                self.did(Act::Panic);
+                panic!("{}", HANDLER_PANIC);
+            }
+            ("/big", _) => Response::text(Status::Ok, vec![b'B'; 3000]),
+            (_, App::Echo(echo)) => echo.on_request(cx, id, request),
+            (_, App::Broadcast(broadcast)) => broadcast.on_request(cx, id, request),
+        };
+        self.did(Act::Answer(Box::new(response.clone())));
+        self.journal.push(Entry::Return);
+        response
     }
 
     fn on_closed(&mut self, cx: &mut Context<'_>, id: ConnId, reason: CloseReason) {

@@ -6,10 +6,11 @@ use crate::journal::{Act, Call, Journal};
 use crate::model::{Model, Verdict, broken, show};
 use crate::net::Net;
 use crate::seen::Situation;
+use crate::websocket::serving::Serving;
 use std::rc::Rc;
-use tidegate::connection::{CloseReason, LocalReason};
+use tidegate::connection::{CloseReason, Expects, LocalReason, PeerReason};
 use tidegate::gateway::{ConnId, SendError};
-use tidegate::wire::Wire;
+use tidegate::wire::{Kind, Wire};
 
 impl Model {
     pub fn on_enter(&mut self, call: &Call, journal: &Journal, net: &Net) -> Verdict {
@@ -17,7 +18,11 @@ impl Model {
         self.inside = Some(call.clone());
         match call {
             Call::Opened(id) => self.on_told_opened(*id, net),
-            Call::Message(id, body) => self.on_message(*id, &journal.bytes[body.clone()]),
+            Call::Message(id, body, kind) => self.on_message(*id, &journal.bytes[body.clone()], *kind),
+            Call::Request(id, path, body) => {
+                self.on_request(*id, &journal.bytes[path.clone()], &journal.bytes[body.clone()])
+            }
+            Call::Upgrade(id, path) => self.on_upgrade(*id, &journal.bytes[path.clone()]),
             Call::Ended(id, reason) => self.on_told_ended(*id, *reason, net),
             Call::Timer(token) => self.on_timer(*token),
             Call::Task => Ok(()),
@@ -39,19 +44,20 @@ impl Model {
             conn.due.pop_front();
         }
         conn.opened = true;
+        conn.first_done |= conn.incoming.wire == Some(Wire::WebSocket);
         Ok(())
     }
 
-    pub fn on_message(&mut self, id: ConnId, body: &[u8]) -> Verdict {
+    pub fn on_message(&mut self, id: ConnId, body: &[u8], kind: Kind) -> Verdict {
         let (now, seen) = (self.now, self.seen.clone());
         let max = self.settings.max_message_bytes;
         let served = self.serving == Some(id);
         let conn = self.known(id)?;
-        let Some(Item::Message(expected)) = conn.due.pop_front() else {
+        let Some(Item::Message(expected, expected_kind)) = conn.due.pop_front() else {
             return broken("a message that was never sent", Some(id), show(body));
         };
-        if expected != body {
-            let what = format!("sent {} handed on {}", show(&expected), show(body));
+        if expected != body || expected_kind != kind {
+            let what = format!("sent {expected_kind:?} {} handed on {kind:?} {}", show(&expected), show(body));
             return broken("a message came changed or out of order", Some(id), what);
         }
         if !served || !conn.takes_messages() {
@@ -105,7 +111,13 @@ impl Model {
             return broken("ended for a reason that does not hold", Some(id), why);
         }
         self.note_end(id, reason);
-        self.decide(id, reason);
+        let late = reason == CloseReason::Peer(PeerReason::HandshakeTimeout);
+        let conn = self.known(id)?;
+        if late && conn.incoming.is_http() && (conn.incoming.is_begun() || conn.asks(Expects::Rest)) {
+            self.refuse_request(id, 408, reason);
+        } else {
+            self.decide(id, reason);
+        }
         Ok(())
     }
 
@@ -130,10 +142,12 @@ impl Model {
 
     pub fn on_act(&mut self, act: &Act, journal: &Journal) -> Verdict {
         match act {
-            Act::Send { to, body, result } => self.on_send(*to, &journal.bytes[body.clone()], *result),
-            Act::Broadcast { except, body, receivers, took } => {
-                self.on_broadcast(*except, &journal.bytes[body.clone()], receivers, *took)
+            Act::Send { to, body, kind, result } => self.on_send(*to, &journal.bytes[body.clone()], *kind, *result),
+            Act::Broadcast { except, body, kind, receivers, took } => {
+                self.on_broadcast(*except, &journal.bytes[body.clone()], *kind, receivers, *took)
             }
+            Act::Answer(response) => self.on_answer(response),
+            Act::Welcome(welcome) => self.on_welcome(*welcome),
             Act::Close { id, live: false, .. } => {
                 self.must_end.push(*id);
                 Ok(())
@@ -141,7 +155,7 @@ impl Model {
             Act::Close { id, reason, live: true } => {
                 let inside = match &self.inside {
                     Some(Call::Task) => Situation::ClosedFromOutside,
-                    Some(Call::Message(own, _)) if own == id => Situation::ClosedFromInside,
+                    Some(Call::Message(own, ..)) if own == id => Situation::ClosedFromInside,
                     _ => Situation::KickedByOther,
                 };
                 self.seen.hit(inside);
@@ -172,16 +186,19 @@ impl Model {
     pub fn on_panic(&mut self) -> Verdict {
         self.panics += 1;
         let call = self.inside.take();
-        if let Some(Call::Opened(id) | Call::Message(id, _)) = call {
+        self.asked = Serving::default();
+        if let Some(Call::Opened(id) | Call::Message(id, ..) | Call::Request(id, ..) | Call::Upgrade(id, _)) = call {
             let waiting = self.present().any(|conn| conn.id != id && conn.pending() > 0);
             self.seen.hit_if(waiting, Situation::PanicAmongWaiting);
             self.seen.hit_if(matches!(call, Some(Call::Opened(_))), Situation::PanicOnOpen);
+            self.seen.hit_if(matches!(call, Some(Call::Request(..))), Situation::PanicOnRequest);
+            self.seen.hit_if(matches!(call, Some(Call::Upgrade(..))), Situation::PanicOnUpgrade);
             self.decide(id, CloseReason::Local(LocalReason::HandlerPanicked));
         }
         Ok(())
     }
 
-    pub fn on_send(&mut self, to: ConnId, body: &[u8], result: Result<(), SendError>) -> Verdict {
+    pub fn on_send(&mut self, to: ConnId, body: &[u8], kind: Kind, result: Result<(), SendError>) -> Verdict {
         let takes = self.conn(to).is_some_and(|conn| conn.takes_messages());
         let slot_used = self.conns.get(to.slot()).is_some_and(Option::is_some);
         let is_stale = self.conn(to).is_none();
@@ -189,7 +206,7 @@ impl Model {
         let too_large = body.len() + 16 > self.settings.write_queue_hard_bytes;
         match result {
             Ok(()) if takes => {
-                self.owe(to, body);
+                self.owe(to, body, kind);
                 Ok(())
             }
             // The gateway may have ended it in this very call; then it is told of before the call returns.
@@ -207,6 +224,7 @@ impl Model {
         &mut self,
         except: Option<ConnId>,
         body: &[u8],
+        kind: Kind,
         receivers: &[ConnId],
         took: Option<usize>,
     ) -> Verdict {
@@ -227,19 +245,41 @@ impl Model {
         self.must_end.extend(left_out);
         self.seen.hit_if(matches!(self.inside, Some(Call::Ended(..))) && !receivers.is_empty(), Situation::Farewell);
         self.seen.hit_if(slow > 0, Situation::SlowInBroadcast);
+        self.note_wires(receivers);
         for wire in [Wire::Length, Wire::Line, Wire::Raw] {
             let shared: Rc<[u8]> = frame(wire, body).into();
             for id in receivers {
                 self.owe_frame(*id, wire, &shared);
             }
         }
+        for id in receivers {
+            if self.conn(*id).is_some_and(|conn| conn.incoming.wire == Some(Wire::WebSocket)) {
+                self.owe_message(*id, body, kind);
+            }
+        }
         Ok(())
     }
 
+    /// Notes whether a message goes from one kind of wire to another.
+    fn note_wires(&mut self, receivers: &[ConnId]) {
+        let Some(Call::Message(from, ..)) = self.inside else {
+            return;
+        };
+        let speaks =
+            |id: ConnId| self.conns.get(id.slot()).and_then(Option::as_ref).and_then(|conn| conn.incoming.wire);
+        let to = |web: bool| receivers.iter().any(|id| (speaks(*id) == Some(Wire::WebSocket)) == web);
+        match speaks(from) {
+            Some(Wire::WebSocket) => self.seen.hit_if(to(false), Situation::TextToPlain),
+            _ => self.seen.hit_if(to(true), Situation::PlainToText),
+        }
+    }
+
     /// A message is owed to a connection.
-    pub fn owe(&mut self, id: ConnId, body: &[u8]) {
-        if let Some(wire) = self.conn(id).and_then(|conn| conn.incoming.wire) {
-            self.owe_frame(id, wire, &frame(wire, body).into());
+    pub fn owe(&mut self, id: ConnId, body: &[u8], kind: Kind) {
+        match self.conn(id).and_then(|conn| conn.incoming.wire) {
+            Some(Wire::WebSocket) => self.owe_message(id, body, kind),
+            Some(wire) => self.owe_frame(id, wire, &frame(wire, body).into()),
+            None => {}
         }
     }
 

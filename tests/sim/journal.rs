@@ -7,6 +7,8 @@ use std::rc::Rc;
 use tidegate::connection::CloseReason;
 use tidegate::gateway::{ConnId, SendError};
 use tidegate::timer::Time;
+use tidegate::wire::Kind;
+use tidegate::wire::http::{Response, Status};
 
 /// Bytes kept in [`Journal::bytes`].
 pub type Bytes = Range<usize>;
@@ -70,7 +72,11 @@ pub enum Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     Opened(ConnId),
-    Message(ConnId, Bytes),
+    Message(ConnId, Bytes, Kind),
+    /// A page is asked for: its path, and the body of the request.
+    Request(ConnId, Bytes, Bytes),
+    /// A WebSocket is asked for on this path.
+    Upgrade(ConnId, Bytes),
     Ended(ConnId, CloseReason),
     Timer(u64),
     Task,
@@ -79,12 +85,14 @@ pub enum Call {
 /// What a handler did through its context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
-    Send { to: ConnId, body: Bytes, result: Result<(), SendError> },
-    Broadcast { except: Option<ConnId>, body: Bytes, receivers: Vec<ConnId>, took: Option<usize> },
+    Send { to: ConnId, body: Bytes, kind: Kind, result: Result<(), SendError> },
+    Broadcast { except: Option<ConnId>, body: Bytes, kind: Kind, receivers: Vec<ConnId>, took: Option<usize> },
     Close { id: ConnId, reason: CloseReason, live: bool },
     Arm { token: u64, deadline: Time },
     Cancel { token: u64, found: bool },
     Panic,
+    Answer(Box<Response>),
+    Welcome(Result<Option<&'static str>, Status>),
 }
 
 #[derive(Debug, Default)]

@@ -2,9 +2,10 @@
 
 use crate::handler::Habits;
 use crate::rng::Rng;
+use crate::websocket::requests::FRIEND;
 use std::time::Duration;
-use tidegate::config::{HeartbeatForms, Settings};
-use tidegate::connection::ListenWire;
+use tidegate::config::{Deflate, HeartbeatForms, Settings};
+use tidegate::connection::{Door, Encryption, ListenWire};
 use tidegate::wire::Wire;
 
 /// What may go wrong in a run. Each is on or off for the whole run.
@@ -183,6 +184,35 @@ fn draw_limits(rng: &mut Rng, settings: &mut Settings) {
     settings.max_messages_per_second = rng.chance(30).then(|| rng.magnitude(2, 2000) as u32);
     let least = settings.max_message_bytes as u64;
     settings.max_bytes_per_second = rng.chance(30).then(|| rng.magnitude(least, least * 50 + 2000) as u32);
+}
+
+/// What only HTTP and WebSocket have.
+pub fn draw_web(rng: &mut Rng, faults: Faults, settings: &mut Settings) {
+    let longest = settings.heartbeat_timeout.as_millis() as u64 * 5;
+    settings.max_message_fragments = if rng.chance(50) { rng.magnitude(1, 100) as u32 } else { 100_000 };
+    settings.deflate = rng.weighted(&[(1, Deflate::Off), (2, Deflate::On), (1, Deflate::Takeover)]);
+    settings.deflate_min_bytes = rng.magnitude(0, 1024) as usize;
+    settings.max_http_body_bytes = rng.magnitude(1, 2000) as usize;
+    settings.http_idle_timeout = millis(rng.magnitude(10, longest));
+    settings.allowed_origins = rng.pick(&[&[][..], &[], &[FRIEND], &["*"]]).iter().map(ToString::to_string).collect();
+    if rng.chance(90) || !faults.has(Fault::Narrow) {
+        // Room for the answer to a request.
+        settings.write_queue_hard_bytes = settings.write_queue_hard_bytes.max(600);
+    }
+}
+
+/// One to four listeners, most of which take visitors.
+pub fn draw_doors(rng: &mut Rng) -> Vec<Door> {
+    let door = |wire, http| Door { wire, http, encryption: Encryption::None, proxy: false };
+    let fixed = ListenWire::Fixed;
+    let weighted = [
+        (4, door(fixed(Wire::WebSocket), true)),
+        (4, door(ListenWire::Auto, true)),
+        (1, door(ListenWire::Auto, false)),
+        (1, door(fixed(Wire::Length), false)),
+        (1, door(fixed(Wire::Line), false)),
+    ];
+    (0..rng.size(1, 4)).map(|_| rng.weighted(&weighted)).collect()
 }
 
 /// One to four listeners, mostly those that guess.

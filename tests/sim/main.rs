@@ -35,6 +35,7 @@ mod run;
 mod seen;
 mod shrink;
 mod trace;
+mod websocket;
 mod wires;
 mod world;
 

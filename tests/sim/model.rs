@@ -6,10 +6,12 @@ use crate::incoming::{Item, heartbeat_answer};
 use crate::journal::{Call, Entry, Journal};
 use crate::net::Net;
 use crate::seen::{Seen, Situation};
+use crate::websocket::serving::Serving;
 use std::net::IpAddr;
 use tidegate::config::{HeartbeatForms, Settings};
-use tidegate::connection::{CloseReason, ListenWire, LocalReason, PeerReason};
+use tidegate::connection::{CloseReason, Compressor, Door, LocalReason, PeerReason};
 use tidegate::gateway::{ConnId, Gateway, Peer};
+use tidegate::wire::http::HttpDate;
 use tidegate::wire::{HTTP_REFUSAL, TLS_REFUSAL};
 
 /// A broken rule.
@@ -30,13 +32,13 @@ pub fn broken<T>(rule: &'static str, conn: Option<ConnId>, detail: impl Into<Str
 #[derive(Debug, Clone, Copy)]
 pub struct Arriving {
     pub sock: usize,
-    pub listen: ListenWire,
+    pub door: Door,
     pub admitted: bool,
 }
 
 pub struct Model {
     pub settings: Settings,
-    pub listeners: Vec<ListenWire>,
+    pub listeners: Vec<Door>,
     pub seen: Seen,
     pub now: u64,
     /// By slot.
@@ -56,6 +58,12 @@ pub struct Model {
     pub refused: u64,
     pub panics: u64,
     pub probes: u64,
+    pub requests: u64,
+    pub opened: u64,
+    /// What the handler is asked about now.
+    pub asked: Serving,
+    pub compressor: Compressor,
+    pub date: HttpDate,
     pub bytes_in: u64,
     pub bytes_out: u64,
     /// By the index of the reason.
@@ -83,7 +91,7 @@ pub struct Drain {
 }
 
 impl Model {
-    pub fn new(settings: Settings, listeners: Vec<ListenWire>, seen: Seen, now: u64) -> Self {
+    pub fn new(settings: Settings, listeners: Vec<Door>, seen: Seen, now: u64) -> Self {
         Self {
             probe_answer: settings
                 .heartbeat_probe
@@ -108,6 +116,11 @@ impl Model {
             refused: 0,
             panics: 0,
             probes: 0,
+            requests: 0,
+            opened: 0,
+            asked: Serving::default(),
+            compressor: Compressor::default(),
+            date: HttpDate::new(),
             bytes_in: 0,
             bytes_out: 0,
             ended: vec![0; CloseReason::KINDS],
@@ -179,17 +192,20 @@ impl Model {
             Entry::ReadFailed { id, kind } => self.on_failed(*id, *kind),
             Entry::WriteFailed { id, kind } => {
                 self.settle();
+                self.find_unseen(*id, net, gateway);
                 self.seen.hit(Situation::WriteFailed);
                 self.on_failed(*id, *kind)
             }
-            Entry::Wrote { id, data, offered } => self.on_wrote(*id, &journal.bytes[data.clone()], *offered),
+            Entry::Wrote { id, data, offered } => {
+                self.on_wrote(*id, &journal.bytes[data.clone()], *offered, net, gateway)
+            }
             Entry::ShutDown { id } => self.on_shut_down(*id, net, gateway),
             Entry::Closed { id } => self.on_closed(*id, net, gateway),
             Entry::Enter(call) => self.on_enter(call, journal, net),
             Entry::Did(act) => self.on_act(act, journal),
             Entry::Return => {
                 self.inside = None;
-                Ok(())
+                self.on_returned()
             }
             Entry::Misuse(what, id) => broken("a socket was misused", Some(*id), *what),
         }
@@ -214,25 +230,23 @@ impl Model {
     }
 
     fn settle_one(&mut self, id: ConnId) -> bool {
-        let (now, forms) = (self.now, self.settings.heartbeat_answers);
+        let now = self.now;
         let is_slow = self.slow.contains(&id);
-        let probe_answer = self.probe_answer.clone();
-        let Some(conn) = self.conn(id) else {
-            return false;
-        };
-        let Some(item) = conn.due.front() else {
+        let Some(item) = self.conn(id).and_then(|conn| conn.due.front().cloned()) else {
             return false;
         };
         match item {
             Item::Opened => return false,
-            Item::Message(body) => {
-                let answer = heartbeat_answer(body, forms);
+            Item::Message(body, kind) => {
+                let (answer, answers_probe) = self.answers(id, &body);
+                let Some(conn) = self.conn(id) else {
+                    return false;
+                };
                 if !conn.messages.as_mut().is_none_or(|tokens| tokens.has(1, now)) && !is_slow {
                     self.seen.hit(Situation::TooManyMessages);
                     self.decide(id, CloseReason::Local(LocalReason::TooManyMessages));
                     return false;
                 }
-                let answers_probe = answer.is_none() && conn.awaits_answer && Some(body) == probe_answer.as_ref();
                 if answer.is_none() && !answers_probe {
                     return false;
                 }
@@ -243,9 +257,10 @@ impl Model {
                 conn.due.pop_front();
                 self.seen.hit_if(answers_probe, Situation::ProbeAnswered);
                 if let Some(answer) = answer {
-                    self.owe(id, answer);
+                    self.owe(id, answer, kind);
                 }
             }
+            Item::Said(said) => return self.settle_said(id, &said, is_slow),
             _ if is_slow => return false,
             Item::TooLarge => self.refuse(id, PeerReason::MessageTooLarge, b"", Situation::TooLarge),
             Item::Http => self.refuse(id, PeerReason::HttpNotServed, HTTP_REFUSAL, Situation::Http),
@@ -269,13 +284,21 @@ impl Model {
 
     /// The end of a connection, unless it has one.
     pub fn decide(&mut self, id: ConnId, reason: CloseReason) {
+        if flushes(reason) {
+            self.tell_end(id, reason);
+        }
+        self.end(id, reason);
+    }
+
+    /// The end of a connection, whatever its peer is told of it.
+    pub fn end(&mut self, id: ConnId, reason: CloseReason) {
         let now = self.now;
         let Some(conn) = self.conn(id).filter(|conn| conn.is_live()) else {
             return;
         };
         conn.end = Some((reason, now));
         conn.due.clear();
-        conn.incoming.tail.clear();
+        conn.incoming.stop();
         self.ended[reason.index()] += 1;
         if !flushes(reason) {
             self.forget_owed(id);
@@ -287,6 +310,7 @@ impl Model {
         let (now, settings) = (self.now, self.settings.clone());
         if let Some(conn) = self.conn(id) {
             conn.out.clear();
+            conn.visit.iter_mut().for_each(|visit| visit.expected.clear());
             let may_be_probed = now >= conn.probe_from(&settings);
             self.lost_probes += usize::from(may_be_probed);
         }
@@ -297,6 +321,10 @@ impl Model {
             let left = self.conn(id).and_then(|conn| conn.due.front().cloned());
             if let Some(item) = left {
                 return broken("a message was not handed on", Some(id), format!("{item:?}"));
+            }
+            let now = self.now;
+            if let Some(conn) = self.conn(id).filter(|conn| conn.incoming.is_http() && conn.incoming.is_begun()) {
+                conn.visit.iter_mut().for_each(|visit| visit.on_begun(now));
             }
         }
         self.settle_untold(net, gateway)?;

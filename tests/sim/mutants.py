@@ -22,24 +22,26 @@ ROOT = Path(__file__).resolve().parents[2]
 LONGEST_RUN = 600
 
 INPUT, MACHINE, DEADLINES = "src/connection/input.rs", "src/connection/machine.rs", "src/connection/deadlines.rs"
-CORE, REACTOR = "src/gateway/core.rs", "src/gateway/reactor.rs"
+CORE, REACTOR, SEND = "src/gateway/core.rs", "src/gateway/reactor.rs", "src/gateway/send.rs"
+FRAMES = "src/connection/frames.rs"
 RECEIVE, TRANSMIT = "src/gateway/receive.rs", "src/gateway/transmit.rs"
 
 MUTANTS = [
     # Slips of the kind that hurt most.
     ("last byte of a tail dropped", INPUT,
-     "pool.append(&mut self.tail, bytes);\n            *bytes = &[];\n            self.set_scanned();",
-     "pool.append(&mut self.tail, &bytes[..bytes.len() - 1]);\n            *bytes = &[];\n            self.set_scanned();"),
+     "tools.pool.append(&mut self.tail, bytes);\n            *bytes = &mut [];\n            self.on_unfinished(tools.now);",
+     "tools.pool.append(&mut self.tail, &bytes[..bytes.len() - 1]);\n            *bytes = &mut [];\n"
+     "            self.on_unfinished(tools.now);"),
     ("timer not cancelled", CORE, "self.wheel.cancel(key(id));\n        self.return_queue(id);", "self.return_queue(id);"),
     ("slot used again without a new generation", "src/gateway/slots.rs", "        self.last_serial += 1;\n", ""),
     ("budget used up without the unread list", REACTOR,
-     "may_hold_more = n == self.receive_buffer.len();", "may_hold_more = n > self.receive_buffer.len();"),
+     "may_hold_more = !drained;", "may_hold_more = !drained && count > self.receive_buffer.len();"),
     ("messages handled after the end was decided", INPUT,
-     "Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => {\n                *bytes = &[];\n"
+     "Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => {\n                *bytes = &mut [];\n"
      "                Input::NeedMore\n            }",
-     "Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => {\n                let whole = *bytes;\n"
-     "                *bytes = &[];\n                if whole.is_empty() { Input::NeedMore }"
-     " else { Input::Message(Payload::InPlace(whole)) }\n            }"),
+     "Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => {\n"
+     "                let whole = mem::take(bytes);\n                if whole.is_empty() { Input::NeedMore }"
+     " else { Input::Message(Payload::InPlace(whole), Kind::Plain) }\n            }"),
     # Ids, slots, tables.
     ("an old id finds the new owner of its slot", "src/gateway/slots.rs",
      "let (owner, value) = self.pages.get_mut(id.slot())?;\n        (*owner == id).then_some(value)",
@@ -49,7 +51,7 @@ MUTANTS = [
      "self.ended.push_back((id, reason));", "self.ended.push_back((id, reason));\n            self.ended.push_back((id, reason));"),
     ("a panic closes nobody", "src/gateway/machine.rs",
      "core.close(id, CloseReason::Local(LocalReason::HandlerPanicked), now);", "let _ = (id, CloseReason::Local(LocalReason::HandlerPanicked));"),
-    ("a broadcast comes back to its sender", CORE, ".filter(|id| Some(*id) != except)", ".filter(|id| Some(*id) != except || now.as_millis() > 0)"),
+    ("a broadcast comes back to its sender", SEND, ".filter(|id| Some(*id) != except)", ".filter(|id| Some(*id) != except || now.as_millis() > 0)"),
     # Deadlines.
     ("heartbeat late by an interval", DEADLINES,
      "self.last_received + settings.heartbeat_timeout)", "self.last_received + settings.heartbeat_timeout + settings.heartbeat_interval)"),
@@ -65,7 +67,7 @@ MUTANTS = [
     ("back-pressure never ends", TRANSMIT,
      "let resume_reading = slot.reading == Reading::Held &&", "let resume_reading = slot.reading == Reading::Listed &&"),
     ("an end behind bytes is forgotten", RECEIVE, "slot.reads_to_end |= readiness.closing;", "slot.reads_to_end |= readiness.closing && readiness.writable;"),
-    ("buffer of a whole frame not given back", RECEIVE, "core.pool.give(frame);", "drop(frame);"),
+    ("buffer of a whole frame not given back", INPUT, "Payload::Reassembled(frame, _) => pool.give(frame),", "Payload::Reassembled(frame, _) => drop(frame),"),
     ("the return before a newline stays", "src/wire/line.rs",
      "let end = if newline > 0 && bytes[newline - 1] == b'\\r' { newline - 1 } else { newline };", "let end = newline;"),
     ("a message at the limit is too large", "src/wire/length.rs", "if body > max {", "if body >= max {"),
@@ -73,18 +75,35 @@ MUTANTS = [
     ("PING answered in lower case", "src/connection/heartbeat.rs", 'b"PING" if forms.upper => Some(b"PONG")', 'b"PING" if forms.upper => Some(b"pong")'),
     # Writing.
     ("a byte lost after a partial write", CORE, "self.queue_rest(id, &gathered[sent..], now);", "self.queue_rest(id, &gathered[(sent + 1).min(gathered.len())..], now);"),
-    ("gathered past what waits", CORE, "if slot.connection.queued_bytes() == 0\n            && let Some(gathered)", "if let Some(gathered)"),
-    ("gathered bytes forgotten at a shared send", CORE, "            self.queue_rest(id, &gathered, now);\n            self.gather.put_back(gathered);\n            self.slots", "            self.gather.put_back(gathered);\n            self.slots"),
+    ("gathered past what waits", SEND, "if slot.connection.queued_bytes() == 0\n            && let Some(gathered) = self.gather.room_for(id, len)",
+     "if let Some(gathered) = self.gather.room_for(id, len)"),
+    ("gathered bytes forgotten at a shared send", SEND, "            self.queue_rest(id, &gathered, now);\n            self.gather.put_back(gathered);\n            self.slots", "            self.gather.put_back(gathered);\n            self.slots"),
     ("ended connection stays after its last byte", TRANSMIT, "if over && !shut_down {", "if over && shut_down && outcome.resume_reading {"),
-    ("hard limit twice as high", CORE, "if after > self.settings.write_queue_hard_bytes {", "if after > self.settings.write_queue_hard_bytes * 2 {"),
+    ("hard limit twice as high", SEND, "if queued > self.settings.write_queue_hard_bytes {", "if queued > self.settings.write_queue_hard_bytes * 2 {"),
     ("space does not wake the writer", RECEIVE, "let flush = readiness.writable &&", "let flush = readiness.writable && readiness.closing &&"),
     ("a full socket counts as emptied", "src/buffer/write_queue.rs", "self.sent -= len;", "self.sent = 0;"),
+    # WebSocket and HTTP.
+    ("a mask begins anew with each read", FRAMES,
+     "            mask.apply(chunk);\n", "            mask.clone().apply(chunk);\n"),
+    ("the limit forgets earlier fragments", FRAMES,
+     "check_size(header.len, self.data.len(), rules)?;", "check_size(header.len, 0, rules)?;"),
+    ("text may end inside a character", FRAMES,
+     "begun.utf8.finish().map_err(|_| Broken::InvalidText)?;", "let _ = begun.utf8.finish();"),
+    ("fragments are not counted", FRAMES, "if fragments > rules.max_fragments {", "if fragments > u32::MAX - 1 {"),
+    ("a pong without the ping's payload", RECEIVE,
+     "self.core.pong(id, payload.bytes(), now);", "self.core.pong(id, b\"\", now);"),
+    ("the end is told twice on the wire", CORE,
+     "        self.end(id, reason, &farewell, now);", "        self.send_raw(id, &farewell, now);\n        self.end(id, reason, &farewell, now);"),
+    ("a request that goes on in the next read is not finished", "src/connection/http.rs",
+     "take_front(bytes, len - before);", "take_front(bytes, bytes.len());"),
+    ("the next request has the time of the first", "src/connection/http.rs",
+     "now + settings.http_idle_timeout", "now + settings.handshake_timeout"),
     # As it once was: each of these was found by reading or by the simulator, and mended.
     ("bytes sent before a failing write not counted", "src/buffer/write_queue.rs",
      "Err(error) => return (total, Err(error)),", "Err(error) => return (0, Err(error)),"),
     ("silence not looked for when a queue drains unread", TRANSMIT,
      "let heard_again = before > soft && before - sent <= soft;", "let heard_again = false && before > soft;"),
-    ("sent to whom the spilling of what was gathered ended", CORE,
+    ("sent to whom the spilling of what was gathered ended", SEND,
      "            self.slots.get(id).filter(|slot| slot.connection.is_live()).ok_or(SendError::Gone)?;\n", ""),
     ("memory kept when nobody is left to wake the loop", "src/gateway/deadlines.rs",
      "if self.trim_at.is_none() && self.core.has_slack() {", "if self.trim_at.is_none() && self.core.has_slack() && self.core.slots.len() > 0 {"),

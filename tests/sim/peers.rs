@@ -1,13 +1,15 @@
 //! Peers that follow a script: what they speak, how they send, what they do when something reaches them.
 
-use crate::incoming::{frame, heartbeat_answer};
+use crate::incoming::{Rules, frame, heartbeat_answer};
 use crate::knobs::{Fault, Faults};
 use crate::net::{Happening, Net};
 use crate::pipes::{Appetite, Segment, Sock};
 use crate::rng::Rng;
+use crate::seen::Situation;
+use crate::websocket::visitor::Visitor;
 use std::net::SocketAddr;
 use tidegate::config::{HeartbeatForms, Settings};
-use tidegate::connection::ListenWire;
+use tidegate::connection::{Door, ListenWire};
 use tidegate::gateway::Peer as Address;
 use tidegate::wire::Wire;
 
@@ -26,6 +28,8 @@ pub enum Style {
 pub struct Peer {
     pub sock: usize,
     pub wire: Wire,
+    /// What it is beside, where it begins with HTTP.
+    pub visitor: Option<Box<Visitor>>,
     pub style: Style,
     pub latency: u64,
     /// Sends a heartbeat this often.
@@ -48,18 +52,20 @@ pub const MARKER: &[u8] = b"the marker";
 
 impl Peer {
     /// A peer as a seed wants it, with its socket.
-    pub fn draw(rng: &mut Rng, faults: Faults, settings: &Settings, listen: ListenWire) -> (Self, Sock) {
-        let wire = match listen {
+    pub fn draw(rng: &mut Rng, faults: Faults, settings: &Settings, door: Door) -> (Self, Sock) {
+        let wire = match door.wire {
             ListenWire::Fixed(wire) => wire,
+            ListenWire::Auto if door.http => rng.pick(&[Wire::Length, Wire::Line, Wire::WebSocket, Wire::WebSocket]),
             ListenWire::Auto => rng.pick(&[Wire::Length, Wire::Line]),
         };
         let interval = settings.heartbeat_timeout.as_millis() as u64;
         let delays = faults.has(Fault::Delay);
         let latency = if delays { rng.magnitude(0, 400) } else { rng.below(3) };
         let beats = settings.has_heartbeat() && rng.chance(60);
-        let peer = Self {
+        let mut peer = Self {
             sock: 0,
             wire,
+            visitor: None,
             style: draw_style(rng, faults, settings),
             latency,
             beat: beats.then(|| (interval / 3).max(1)),
@@ -83,12 +89,16 @@ impl Peer {
             Appetite::Never => Appetite::Never,
         };
         let sock = Sock::new(draw_address(rng), appetite, room, flaky);
+        if wire == Wire::WebSocket {
+            peer.visitor = Some(Box::new(Visitor::draw(rng, faults, Rules::of(settings))));
+        }
         (peer, sock)
     }
 
     /// One that does everything right.
     pub fn witness(wire: Wire, settings: &Settings) -> (Self, Sock) {
-        let (mut peer, sock) = Self::draw(&mut Rng::new(1), Faults::NONE, settings, ListenWire::Fixed(wire));
+        let (mut peer, sock) = Self::draw(&mut Rng::new(1), Faults::NONE, settings, ListenWire::Fixed(wire).into());
+        peer.visitor = peer.visitor.map(|_| Box::new(Visitor::witness(Rules::of(settings))));
         let timeout = settings.heartbeat_timeout.as_millis() as u64;
         peer.beat = settings.has_heartbeat().then(|| (timeout / 3).max(1));
         (peer.style, peer.latency, peer.polite) = (Style::Whole, 0, true);
@@ -140,12 +150,24 @@ impl Peer {
         };
         let mut body = format!("s{}n{}:", self.sock, self.said).into_bytes();
         let filler = [b'a', b'z', 0, b'\r', b'p', 0xff, b' '];
+        if self.visitor.is_some() && self.said.is_multiple_of(3) {
+            // Characters of every length.
+            let text = "a\u{e9}\u{20ac}\u{1f600}".repeat(length / 10 + 1);
+            let room = length.saturating_sub(body.len());
+            let end = (0..=room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+            body.extend_from_slice(&text.as_bytes()[..end]);
+            body.truncate(length);
+            return body;
+        }
         body.resize(length, filler[self.said as usize % filler.len()]);
         body
     }
 
-    pub fn frame(&self, body: &[u8]) -> Vec<u8> {
-        frame(self.wire, body)
+    pub fn frame(&mut self, body: &[u8], rng: &mut Rng) -> Vec<u8> {
+        match &mut self.visitor {
+            Some(visitor) => visitor.say(body, rng),
+            None => frame(self.wire, body),
+        }
     }
 
     /// Sends its heartbeat and says when the next is due.
@@ -155,7 +177,7 @@ impl Peer {
         };
         // In the middle of a frame a heartbeat would be part of it; any byte is a sign of life anyway.
         if self.rest.is_empty() && self.style == Style::Whole {
-            let bytes = self.frame(self.form);
+            let bytes = self.frame(self.form, rng);
             self.send(net, &bytes, rng);
         }
         net.enter(net.now + every, Happening::Beat(self.sock));
@@ -163,6 +185,9 @@ impl Peer {
 
     /// Something reached it.
     pub fn on_taken(&mut self, net: &mut Net, bytes: &[u8], probe: Option<&[u8]>, rng: &mut Rng) {
+        if self.visitor.is_some() {
+            return self.on_heard(net, bytes, rng);
+        }
         // What a quiet peer is asked comes alone; a flood is not searched.
         if bytes.len() > 500 {
             return;
@@ -172,9 +197,22 @@ impl Peer {
         self.markers += usize::from(finds(MARKER));
         if asked {
             let answer = probe.and_then(|probe| heartbeat_answer(probe, HeartbeatForms::ALL)).unwrap_or(b"!");
-            let answer = self.frame(answer);
+            let answer = self.frame(answer, rng);
             self.send(net, &answer, rng);
         }
+    }
+
+    /// Something reached a visitor.
+    fn on_heard(&mut self, net: &mut Net, bytes: &[u8], rng: &mut Rng) {
+        let Some(visitor) = self.visitor.as_mut() else {
+            return;
+        };
+        // In the middle of a frame nothing else can be said.
+        let is_free = self.rest.is_empty();
+        let reaction = visitor.on_taken(bytes, self.answers_probes && is_free, self.polite && is_free, rng);
+        net.seen.hit_if(reaction.crossed, Situation::ClosesCross);
+        self.markers += reaction.messages.iter().filter(|message| message.starts_with(MARKER)).count();
+        self.send(net, &reaction.reply, rng);
     }
 
     pub fn end(&mut self, net: &mut Net, segment: Segment) {

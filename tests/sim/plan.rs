@@ -1,10 +1,11 @@
 //! A whole run as data: what a seed decides, and the list of events that a failing run can be cut down to.
 
 use crate::handler::Habits;
-use crate::knobs::{Fault, Faults, draw_habits, draw_listeners, draw_settings, draw_start};
+use crate::knobs::{Fault, Faults, draw_doors, draw_habits, draw_listeners, draw_settings, draw_start, draw_web};
 use crate::rng::Rng;
 use tidegate::config::{HeartbeatForms, Settings};
-use tidegate::connection::ListenWire;
+use tidegate::connection::{Door, ListenWire};
+use tidegate::wire::Wire;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum World {
@@ -83,6 +84,20 @@ pub enum Deed {
     Drain,
     /// Nothing but what comes of itself.
     Nothing,
+    /// Somebody asks for pages.
+    Ask,
+    /// Pings and pongs.
+    Control,
+    /// More of them than a read takes.
+    Flood,
+    /// A message in very many fragments, perhaps without end.
+    Fragments,
+    /// What no WebSocket may send.
+    Violate,
+    /// A Close frame.
+    Goodbye,
+    /// A WebSocket is asked for in the wrong way.
+    BadBid,
 }
 
 #[derive(Debug, Clone)]
@@ -92,7 +107,7 @@ pub struct Plan {
     pub mode: Mode,
     pub ending: Ending,
     pub settings: Settings,
-    pub listeners: Vec<ListenWire>,
+    pub listeners: Vec<Door>,
     pub faults: Faults,
     pub habits: Habits,
     pub start: u64,
@@ -113,7 +128,7 @@ impl Plan {
             world: if rng.chance(50) { World::Echo } else { World::Broadcast },
             mode: if rng.chance(50) { Mode::Safety } else { Mode::Liveness },
             ending: rng.weighted(&[(2, Ending::Drain), (1, Ending::Stop), (2, Ending::Leave)]),
-            listeners: draw_listeners(rng),
+            listeners: draw_listeners(rng).into_iter().map(Door::from).collect(),
             habits: draw_habits(rng, faults),
             start: draw_start(rng),
             chairs: rng.magnitude(2, 24) as usize,
@@ -122,14 +137,44 @@ impl Plan {
             faults,
             actions: Vec::new(),
         };
+        plan.open_doors();
         plan.clients =
             if plan.settings.max_message_bytes >= 24 && rng.chance(40) { rng.size(1, plan.chairs) } else { 0 };
+        if plan.plain_listeners().is_empty() {
+            plan.clients = 0;
+        }
         if plan.clients > 0 {
             // Else a broadcast of each client's question is answered by all others, and each answer is broadcast.
             plan.settings.heartbeat_answers = HeartbeatForms::ALL;
         }
         plan.actions = plan.draw_actions(rng, events);
         plan
+    }
+
+    /// Every other seed has doors for HTTP and WebSocket. Numbers of their own decide on these, so that what the others
+    /// mean stays as it was.
+    fn open_doors(&mut self) {
+        if !self.is_web() {
+            return;
+        }
+        let rng = &mut Rng::new(self.seed ^ 0x0eb5_0c4e_7000);
+        draw_web(rng, self.faults, &mut self.settings);
+        self.listeners = draw_doors(rng);
+    }
+
+    pub fn is_web(&self) -> bool {
+        !self.seed.is_multiple_of(2)
+    }
+
+    /// Where the crate's own client can go.
+    pub fn plain_listeners(&self) -> Vec<usize> {
+        let plain = |listener: &usize| self.listeners[*listener].wire != ListenWire::Fixed(Wire::WebSocket);
+        (0..self.listeners.len()).filter(plain).collect()
+    }
+
+    /// Where visitors can go.
+    pub fn web_listeners(&self) -> impl Iterator<Item = usize> {
+        (0..self.listeners.len()).filter(|listener| self.listeners[*listener].http)
     }
 
     fn draw_actions(&self, rng: &mut Rng, events: usize) -> Vec<Action> {
@@ -150,7 +195,18 @@ impl Plan {
     fn weights(&self) -> Vec<(u64, Deed)> {
         let on = |fault, weight| if self.faults.has(fault) { weight } else { 0 };
         let orders = if self.habits.obeys { 6 } else { 0 };
-        vec![
+        let web = if self.is_web() { 1 } else { 0 };
+        let mut weights = vec![
+            (12 * web, Deed::Ask),
+            (12 * web, Deed::Control),
+            (6 * web, Deed::Fragments),
+            (on(Fault::Bursts, web), Deed::Flood),
+            (on(Fault::Hostile, 8 * web), Deed::Violate),
+            (on(Fault::Hostile, 6 * web), Deed::BadBid),
+            (on(Fault::Leave, 5 * web), Deed::Goodbye),
+        ];
+        weights.retain(|(weight, _)| *weight > 0);
+        weights.extend([
             (6, Deed::Come),
             (60, Deed::Say),
             (8, Deed::Beat),
@@ -181,7 +237,8 @@ impl Plan {
             (on(Fault::Spurious, 3), Deed::Stale),
             (on(Fault::Tasks, 8), Deed::Task),
             (on(Fault::Jump, 1), Deed::Jump),
-        ]
+        ]);
+        weights
     }
 }
 

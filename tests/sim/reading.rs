@@ -1,15 +1,21 @@
 //! The model's rules for what the reactor does with its sockets: bytes read, bytes written, errors.
 
+use crate::handler::Recorder;
 use crate::incoming::{Item, frame};
 use crate::model::{Model, Verdict, broken, show};
+use crate::net::Net;
 use crate::seen::Situation;
+use crate::websocket::ear::Heard;
+use crate::websocket::frames::{PING, from_server};
+use crate::websocket::stream::Said;
 use tidegate::connection::{CloseReason, LocalReason, PeerReason};
-use tidegate::gateway::ConnId;
+use tidegate::gateway::{ConnId, Gateway};
+use tidegate::wire::Wire;
 
 impl Model {
     pub fn on_read(&mut self, id: ConnId, bytes: &[u8], room: usize) -> Verdict {
         self.settle();
-        let (max, now, seen) = (self.settings.max_message_bytes, self.now, self.seen.clone());
+        let (now, seen) = (self.now, self.seen.clone());
         self.serving = Some(id);
         self.bytes_in += bytes.len() as u64;
         let conn = self.known(id)?;
@@ -23,7 +29,7 @@ impl Model {
         }
         seen.hit_if(bytes.len() == room, Situation::BudgetUsedUp);
         seen.hit_if(conn.unheld_at == now && conn.heard_at < now, Situation::ResumedReading);
-        let was_undecided = conn.incoming.wire.is_none() && !conn.incoming.tail.is_empty();
+        let was_undecided = conn.incoming.is_undecided() && !conn.incoming.tail.is_empty();
         seen.hit_if(conn.last_probe.is_some_and(|at| at >= conn.heard_at), Situation::ProbeFollowed);
         conn.heard_at = now;
         let within_rate = conn.bytes.as_mut().is_none_or(|tokens| tokens.take(bytes.len() as u64, now));
@@ -36,21 +42,30 @@ impl Model {
             return Ok(());
         }
         let reads = conn.incoming.reads;
-        let was_begun = !conn.incoming.tail.is_empty();
-        conn.incoming.feed(bytes, max, &mut conn.due);
-        let is_begun = !conn.incoming.tail.is_empty() && conn.incoming.wire.is_some();
-        conn.part_at = if is_begun || was_begun { now } else { conn.part_at };
+        let was_begun = conn.incoming.is_begun();
+        conn.incoming.feed(bytes, &mut conn.due);
+        let is_begun = conn.incoming.is_begun() && conn.incoming.wire.is_some();
+        let met = conn.incoming.stream.as_mut().map(|stream| std::mem::take(&mut stream.met)).unwrap_or_default();
+        let may_be_part = is_begun || was_begun || met.contains(&Situation::Fragmented);
+        conn.part_at = if may_be_part { now } else { conn.part_at };
         conn.message_at = if is_begun { now } else { conn.message_at };
-        seen.hit_if(reads >= 2 && matches!(conn.due.front(), Some(Item::Message(_))), Situation::ThreeReads);
+        seen.hit_if(reads >= 2 && matches!(conn.due.front(), Some(Item::Message(..))), Situation::ThreeReads);
         seen.hit_if(was_undecided && conn.due.front() == Some(&Item::Opened), Situation::DecidedLate);
+        let asked = matches!(conn.due.front(), Some(Item::Said(Said::Request(_) | Said::Upgrade(_))));
+        seen.hit_if(reads >= 2 && asked, Situation::RequestInParts);
+        let pongs = conn.due.iter().filter(|item| **item == Item::Said(Said::Pong)).count();
+        seen.hit_if(pongs > 100, Situation::PongFlood);
+        met.into_iter().for_each(|situation| seen.hit(situation));
         Ok(())
     }
 
     /// The reactor is told of bytes to read, and will not read them while too much of ours waits.
     pub fn on_readable(&mut self, id: ConnId) {
-        let soft = self.settings.write_queue_soft_bytes;
+        let (soft, seen) = (self.settings.write_queue_soft_bytes, self.seen.clone());
         if let Some(conn) = self.conn(id) {
             conn.held |= conn.pending() > soft;
+            let next = conn.visit.as_ref().and_then(|visit| visit.expected.front());
+            seen.hit_if(conn.pending() > soft && matches!(next, Some(Heard::Pong(_))), Situation::PingFloodHeld);
         }
     }
 
@@ -80,8 +95,16 @@ impl Model {
         Ok(())
     }
 
-    pub fn on_wrote(&mut self, id: ConnId, data: &[u8], offered: usize) -> Verdict {
+    pub fn on_wrote(
+        &mut self,
+        id: ConnId,
+        data: &[u8],
+        offered: usize,
+        net: &Net,
+        gateway: &Gateway<Recorder>,
+    ) -> Verdict {
         self.settle();
+        self.find_unseen(id, net, gateway);
         let (now, soft, probe) = (self.now, self.settings.write_queue_soft_bytes, self.probe_frame(id));
         let may_probe = self.may_probe;
         self.bytes_out += data.len() as u64;
@@ -100,6 +123,13 @@ impl Model {
             }
         };
         conn.on_owed(soft, now);
+        if let Some(visit) = conn.visit.as_mut().filter(|_| conn.incoming.stream.is_some())
+            && let Err(what) = visit.hear(data)
+        {
+            return broken("a visitor heard what it should not", Some(id), what);
+        }
+        let inflated = conn.visit.as_mut().is_some_and(|visit| std::mem::take(&mut visit.ear.inflated));
+        seen.hit_if(inflated, Situation::Deflated);
         for _ in 0..probes {
             self.on_probed(id)?;
         }
@@ -127,6 +157,9 @@ impl Model {
     pub fn probe_frame(&mut self, id: ConnId) -> Vec<u8> {
         let probe = self.settings.heartbeat_probe.clone();
         let wire = self.conn(id).and_then(|conn| conn.incoming.wire);
+        if wire == Some(Wire::WebSocket) {
+            return from_server(PING, &[]);
+        }
         probe.zip(wire).map_or_else(Vec::new, |(probe, wire)| frame(wire, &probe))
     }
 }

@@ -70,7 +70,7 @@ fn summary(entry: &Entry) -> (u64, Option<ConnId>, u64) {
         Entry::ShutDown { id } => (11, Some(*id), 0),
         Entry::Closed { id } => (12, Some(*id), 0),
         Entry::Enter(Call::Opened(id)) => (13, Some(*id), 0),
-        Entry::Enter(Call::Message(id, body)) => (14, Some(*id), body.len() as u64),
+        Entry::Enter(Call::Message(id, body, _)) => (14, Some(*id), body.len() as u64),
         Entry::Enter(Call::Ended(id, reason)) => (15, Some(*id), reason.index() as u64),
         Entry::Enter(Call::Timer(token)) => (16, None, *token),
         Entry::Enter(Call::Task) => (17, None, 0),
@@ -82,6 +82,10 @@ fn summary(entry: &Entry) -> (u64, Option<ConnId>, u64) {
         Entry::Did(Act::Panic) => (23, None, 0),
         Entry::Return => (24, None, 0),
         Entry::Misuse(_, id) => (25, Some(*id), 0),
+        Entry::Enter(Call::Request(id, path, body)) => (26, Some(*id), (path.len() << 32 | body.len()) as u64),
+        Entry::Enter(Call::Upgrade(id, path)) => (27, Some(*id), path.len() as u64),
+        Entry::Did(Act::Answer(response)) => (28, None, u64::from(response.status().code())),
+        Entry::Did(Act::Welcome(welcome)) => (29, None, u64::from(welcome.is_ok())),
     }
 }
 
@@ -90,9 +94,12 @@ fn in_words(entry: &Entry, journal: &Journal) -> String {
     match entry {
         Entry::Read { id, data, .. } => format!("read {id:?} {}", bytes(data)),
         Entry::Wrote { id, data, offered } => format!("wrote {id:?} of {offered}: {}", bytes(data)),
-        Entry::Enter(Call::Message(id, body)) => format!("  message {id:?} {}", bytes(body)),
+        Entry::Enter(Call::Message(id, body, kind)) => format!("  message {id:?} {kind:?} {}", bytes(body)),
+        Entry::Enter(Call::Request(id, path, body)) => format!("  request {id:?} {} {}", bytes(path), bytes(body)),
         Entry::Enter(call) => format!("  {call:?}"),
-        Entry::Did(Act::Send { to, body, result }) => format!("    sends {to:?} {} {result:?}", bytes(body)),
+        Entry::Did(Act::Send { to, body, kind, result }) => {
+            format!("    sends {to:?} {kind:?} {} {result:?}", bytes(body))
+        }
         Entry::Did(Act::Broadcast { except, body, receivers, .. }) => {
             format!("    broadcasts {} to {receivers:?} without {except:?}", bytes(body))
         }

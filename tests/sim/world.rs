@@ -281,7 +281,7 @@ impl<'a> World<'a> {
             match entry {
                 Entry::Dropped { sock } => net.borrow_mut().hang_up(*sock),
                 Entry::Closed { id } => self.old_ids.push(*id),
-                Entry::Enter(Call::Message(id, body)) => {
+                Entry::Enter(Call::Message(id, body, _)) => {
                     if let Some((which, number)) = tag_of(&self.written.bytes[body.clone()]) {
                         self.customers.get_mut(which).map_or(Ok(()), |customer| customer.on_heard(*id, number))?;
                     }
@@ -333,7 +333,7 @@ impl<'a> World<'a> {
 
     pub fn say(&mut self, sock: usize, body: &[u8]) {
         self.with_peer(sock, |peer, net, rng| {
-            let bytes = peer.frame(body);
+            let bytes = peer.frame(body, rng);
             peer.send(net, &bytes, rng);
         });
     }

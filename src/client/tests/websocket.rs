@@ -360,7 +360,15 @@ fn a_goodbye_is_answered_with_its_code_and_the_server_closes_first() {
     check(
         calm(),
         |rig| {
-            rig.says([frame(0x81, b"last"), close(3001, "server is shutting down"), frame(0x81, b"never"), b"\xFF\xFF".to_vec()].concat());
+            rig.says(
+                [
+                    frame(0x81, b"last"),
+                    close(3001, "server is shutting down"),
+                    frame(0x81, b"never"),
+                    b"\xFF\xFF".to_vec(),
+                ]
+                .concat(),
+            );
             assert_eq!(rig.log.len(), 3, "{:?}", rig.log);
             rig.eof();
         },

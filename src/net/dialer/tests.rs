@@ -1,6 +1,9 @@
 //! Dialers and servers on loopback, each server in a thread of its own that nobody waits for: where one would wait for
 //! ever, the test has failed already.
 
+#[cfg(feature = "tls")]
+mod tls;
+
 use super::*;
 use crate::client::{EndReason, Refusal, Wait};
 use crate::connection::{CloseReason, PeerReason};
