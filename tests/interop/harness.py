@@ -22,6 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 VENV = ROOT / "target/interop/venv"
+GO = HERE / "go"
 TIDEGATE = os.environ.get("TIDEGATE", str(ROOT / "target/release/tidegate"))
 
 
@@ -144,6 +145,26 @@ def run(main, seconds=120):
     except Exception as error:  # libraries that talk to the server have exceptions of their own
         proof.claim(False, f"{type(error).__name__}: {error} (lines {lines_of(error)})")
     proof.conclude()
+
+
+def build_go():
+    """Builds the programs in go/ that need no module of others into go/bin/."""
+    if not shutil.which("go"):
+        sys.exit(f"{Path(sys.argv[0]).stem}: FAILED: go is missing: apt-get install golang")
+    offline = {**os.environ, "GOPROXY": "off", "GOFLAGS": "-mod=mod"}
+    subprocess.run(["go", "build", "-o", "bin/", "./..."], cwd=GO, env=offline, check=True, timeout=240)
+
+
+def certificate(folder):
+    """Makes a self-signed certificate for localhost and 127.0.0.1. Returns the paths of it and of its key, both PEM."""
+    if not shutil.which("openssl"):
+        sys.exit(f"{Path(sys.argv[0]).stem}: FAILED: openssl is missing: apt-get install openssl")
+    paths = os.path.join(folder, "certificate.pem"), os.path.join(folder, "key.pem")
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    command += ["-out", paths[0], "-keyout", paths[1]]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return paths
 
 
 def lines_of(error):
