@@ -114,9 +114,7 @@ fn header(bytes: &[u8], is_inside: bool, rules: &FrameRules) -> Result<Option<He
     let broken = |error| Err(Broken::Frame(error));
     let (fin, rsv1, reserved) = (bytes[0] >> 7 == 1, bytes[0] & 0x40 != 0, bytes[0] & 0x30 != 0);
     let opcode = match bytes[0] & 0xF {
-        0 if !is_inside => return broken(FrameError::NothingToContinue),
         0 => Opcode::Continuation,
-        1 | 2 if is_inside => return broken(FrameError::UnfinishedMessage),
         1 => Opcode::Text,
         2 => Opcode::Binary,
         8 => Opcode::Close,
@@ -131,6 +129,11 @@ fn header(bytes: &[u8], is_inside: bool, rules: &FrameRules) -> Result<Option<He
     }
     if is_control && !fin {
         return broken(FrameError::FragmentedControl);
+    }
+    match opcode {
+        Opcode::Continuation if !is_inside => return broken(FrameError::NothingToContinue),
+        Opcode::Text | Opcode::Binary if is_inside => return broken(FrameError::UnfinishedMessage),
+        _ => {}
     }
     let Some(&second) = bytes.get(1) else { return Ok(None) };
     match (rules.sender, second >> 7) {

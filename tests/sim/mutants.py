@@ -23,24 +23,24 @@ LONGEST_RUN = 600
 
 INPUT, MACHINE, DEADLINES = "src/connection/input.rs", "src/connection/machine.rs", "src/connection/deadlines.rs"
 CORE, REACTOR, SEND = "src/gateway/core.rs", "src/gateway/reactor.rs", "src/gateway/send.rs"
-FRAMES = "src/connection/frames.rs"
 RECEIVE, TRANSMIT = "src/gateway/receive.rs", "src/gateway/transmit.rs"
+FRAMES, COMPRESSION, HTTP = "src/connection/frames.rs", "src/connection/compression.rs", "src/connection/http.rs"
+PAGES, WEBSOCKET = "src/gateway/http.rs", "src/connection/websocket.rs"
 
 MUTANTS = [
     # Slips of the kind that hurt most.
     ("last byte of a tail dropped", INPUT,
      "tools.pool.append(&mut self.tail, bytes);\n            *bytes = &mut [];\n            self.on_unfinished(tools.now);",
-     "tools.pool.append(&mut self.tail, &bytes[..bytes.len() - 1]);\n            *bytes = &mut [];\n"
-     "            self.on_unfinished(tools.now);"),
+     "tools.pool.append(&mut self.tail, &bytes[..bytes.len() - 1]);\n            *bytes = &mut [];\n            self.on_unfinished(tools.now);"),
     ("timer not cancelled", CORE, "self.wheel.cancel(key(id));\n        self.return_queue(id);", "self.return_queue(id);"),
     ("slot used again without a new generation", "src/gateway/slots.rs", "        self.last_serial += 1;\n", ""),
     ("budget used up without the unread list", REACTOR,
-     "may_hold_more = !drained;", "may_hold_more = !drained && count > self.receive_buffer.len();"),
+     "may_hold_more = !drained;", "may_hold_more = !drained && count == 0;"),
     ("messages handled after the end was decided", INPUT,
      "Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => {\n                *bytes = &mut [];\n"
      "                Input::NeedMore\n            }",
-     "Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => {\n"
-     "                let whole = mem::take(bytes);\n                if whole.is_empty() { Input::NeedMore }"
+     "Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => {\n                let all = bytes.len();\n                let whole: &'a [u8] = take_front(bytes, all);\n"
+     "                if whole.is_empty() { Input::NeedMore }"
      " else { Input::Message(Payload::InPlace(whole), Kind::Plain) }\n            }"),
     # Ids, slots, tables.
     ("an old id finds the new owner of its slot", "src/gateway/slots.rs",
@@ -75,29 +75,13 @@ MUTANTS = [
     ("PING answered in lower case", "src/connection/heartbeat.rs", 'b"PING" if forms.upper => Some(b"PONG")', 'b"PING" if forms.upper => Some(b"pong")'),
     # Writing.
     ("a byte lost after a partial write", CORE, "self.queue_rest(id, &gathered[sent..], now);", "self.queue_rest(id, &gathered[(sent + 1).min(gathered.len())..], now);"),
-    ("gathered past what waits", SEND, "if slot.connection.queued_bytes() == 0\n            && let Some(gathered) = self.gather.room_for(id, len)",
-     "if let Some(gathered) = self.gather.room_for(id, len)"),
+    ("gathered past what waits", SEND,
+     "if slot.connection.queued_bytes() == 0\n            && let Some(gathered) = self.gather.room_for(id, len)", "if let Some(gathered) = self.gather.room_for(id, len)"),
     ("gathered bytes forgotten at a shared send", SEND, "            self.queue_rest(id, &gathered, now);\n            self.gather.put_back(gathered);\n            self.slots", "            self.gather.put_back(gathered);\n            self.slots"),
     ("ended connection stays after its last byte", TRANSMIT, "if over && !shut_down {", "if over && shut_down && outcome.resume_reading {"),
     ("hard limit twice as high", SEND, "if queued > self.settings.write_queue_hard_bytes {", "if queued > self.settings.write_queue_hard_bytes * 2 {"),
     ("space does not wake the writer", RECEIVE, "let flush = readiness.writable &&", "let flush = readiness.writable && readiness.closing &&"),
     ("a full socket counts as emptied", "src/buffer/write_queue.rs", "self.sent -= len;", "self.sent = 0;"),
-    # WebSocket and HTTP.
-    ("a mask begins anew with each read", FRAMES,
-     "            mask.apply(chunk);\n", "            mask.clone().apply(chunk);\n"),
-    ("the limit forgets earlier fragments", FRAMES,
-     "check_size(header.len, self.data.len(), rules)?;", "check_size(header.len, 0, rules)?;"),
-    ("text may end inside a character", FRAMES,
-     "begun.utf8.finish().map_err(|_| Broken::InvalidText)?;", "let _ = begun.utf8.finish();"),
-    ("fragments are not counted", FRAMES, "if fragments > rules.max_fragments {", "if fragments > u32::MAX - 1 {"),
-    ("a pong without the ping's payload", RECEIVE,
-     "self.core.pong(id, payload.bytes(), now);", "self.core.pong(id, b\"\", now);"),
-    ("the end is told twice on the wire", CORE,
-     "        self.end(id, reason, &farewell, now);", "        self.send_raw(id, &farewell, now);\n        self.end(id, reason, &farewell, now);"),
-    ("a request that goes on in the next read is not finished", "src/connection/http.rs",
-     "take_front(bytes, len - before);", "take_front(bytes, bytes.len());"),
-    ("the next request has the time of the first", "src/connection/http.rs",
-     "now + settings.http_idle_timeout", "now + settings.handshake_timeout"),
     # As it once was: each of these was found by reading or by the simulator, and mended.
     ("bytes sent before a failing write not counted", "src/buffer/write_queue.rs",
      "Err(error) => return (total, Err(error)),", "Err(error) => return (0, Err(error)),"),
@@ -113,6 +97,56 @@ MUTANTS = [
     # The door, the drain.
     ("accepting never goes on", "src/gateway/accept.rs", "self.state = State::Paused { again_at: now + PAUSE };", "self.state = State::Empty;"),
     ("a drain tells everybody at once", "src/gateway/drain.rs", "if passed >= self.window {", "if passed >= Duration::ZERO {"),
+    # WebSocket: frames.
+    ("mask begins anew with each read", "src/wire/websocket/mask.rs",
+     "self.0 = self.0.rotate_right(8 * u32::try_from(len % 4).unwrap_or_default());", "let _ = len;"),
+    ("limit looked at for each fragment alone", FRAMES, "check_size(header.len, self.data.len(), rules)?;", "check_size(header.len, 0, rules)?;"),
+    ("half a character forgotten between fragments", "src/wire/websocket/utf8.rs", "self.carry(unfinished(bytes)?);", "unfinished(bytes)?;"),
+    ("half a character at the end of a text", FRAMES, "begun.utf8.finish().map_err(|_| Broken::InvalidText)?;", "let _ = begun.utf8;"),
+    ("text judged when it is whole", FRAMES, "begun.utf8.push(chunk).map_err(|_| Broken::InvalidText)?;",
+     "if is_last {\n                let all = [&self.data, chunk].concat();\n"
+     "                begun.utf8.push(&all).map_err(|_| Broken::InvalidText)?;\n            }"),
+    ("continuation accepted behind the end of its message", FRAMES,
+     "let kind = kind(header.opcode).ok_or(FrameError::NothingToContinue)?;", "let kind = kind(header.opcode).unwrap_or(Kind::Binary);"),
+    ("number of fragments not bounded", FRAMES, "if fragments > rules.max_fragments {", "if fragments > rules.max_fragments && fragments > 1000 {"),
+    ("pong loses the last byte of the longest ping", RECEIVE, "self.core.pong(id, payload.bytes(), now);",
+     "self.core.pong(id, &payload.bytes()[..payload.bytes().len().min(124)], now);"),
+    ("data behind a close is read", RECEIVE, "Input::Refused { reason, answer } => self.core.end(id, reason, &answer, now),",
+     "Input::Refused { reason: CloseReason::Peer(PeerReason::Closed), answer } => self.core.send_raw(id, &answer, now),\n"
+     "            Input::Refused { reason, answer } => self.core.end(id, reason, &answer, now),"),
+    ("a close frame is sent twice", CORE, "self.end(id, reason, &farewell, now);", "self.send_raw(id, &farewell, now);\n        self.end(id, reason, &farewell, now);"),
+    ("an end without a close frame", CORE, "slot.connection.wire() == Some(Wire::WebSocket) && reason.flushes()", "slot.connection.wire() == Some(Wire::Raw) && reason.flushes()"),
+    ("a close is answered with another code", WEBSOCKET, "encode_close(close.map(|close| close.code), \"\")", "encode_close(CloseCode::new(1000), \"\")"),
+    ("bad text closed as a broken frame", WEBSOCKET, "Broken::InvalidText => PeerReason::InvalidText,", "Broken::InvalidText => PeerReason::ProtocolError,"),
+    ("text comes back as binary", "src/wire/websocket/mod.rs", "Kind::Text => Opcode::Text,", "Kind::Text if message.len() % 7 > 0 => Opcode::Text,\n        Kind::Text => Opcode::Binary,"),
+    ("quiet WebSockets are not pinged", DEADLINES, "(settings.heartbeat_probe.is_none() && wire != Wire::WebSocket)", "settings.heartbeat_probe.is_none() && wire != Wire::Raw"),
+    ("pings free of charge", RECEIVE, "if self.core.takes_message(id, now) {\n            self.core.counters.heartbeats_answered", "if id.slot() < usize::MAX {\n            self.core.counters.heartbeats_answered"),
+    # WebSocket: compression.
+    ("little inflates to more than the limit", WEBSOCKET, "tools.compressor.inflate(&mut self.compression, payload.bytes(), max)", "tools.compressor.inflate(&mut self.compression, payload.bytes(), max * 2)"),
+    ("a history kept for whom begins anew", COMPRESSION, "if params.client_no_context_takeover {", "if !params.client_no_context_takeover {"),
+    ("compressed with a history that nobody agreed to", COMPRESSION, "if params.server_no_context_takeover {\n            self.shared", "if params.client_no_context_takeover {\n            self.shared"),
+    ("compressed text not looked at", WEBSOCKET, "Ok(message) if kind == Kind::Text && !is_utf8(&message) => {", "Ok(message) if kind == Kind::Plain && !is_utf8(&message) => {"),
+    # HTTP.
+    ("bytes behind a head dropped", HTTP, "Some(len) if len <= MAX_HEAD => Input::Head(Payload::InPlace(take_front(bytes, len))),",
+     "Some(len) if len <= MAX_HEAD => {\n                let all = bytes.len();\n                Input::Head(Payload::InPlace(&take_front(bytes, all)[..len]))\n            }"),
+    ("second request of a read lost", RECEIVE, "// A body of no bytes is complete.\n                return Next::Again;", "return Next::Done;"),
+    ("each byte of a request gives it more time", HTTP, "if let Phase::Http { expects: Expects::Another, .. } = self.phase {", "if let Phase::Http { .. } = self.phase {"),
+    ("HEAD answered with a body", PAGES, "head.method == Method::Head", "head.method == Method::Trace"),
+    ("connection stays open although it was to close", PAGES, "if close {\n            self.core.close(id", "if close && self.is_draining() {\n            self.core.close(id"),
+    ("any page may open a WebSocket", PAGES, "if !handshake::origin_allowed(", "if now.as_millis() == 0 && !handshake::origin_allowed("),
+    ("WebSockets opened while draining", PAGES, "if self.is_draining() {\n            return self.refuse_with(", "if self.is_draining() && now.as_millis() == 0 {\n            return self.refuse_with("),
+    ("pages asked for free of charge", PAGES, "is_some_and(|slot| slot.connection.takes_message(now))", "is_some_and(|slot| slot.connection.takes_message(now) || true)"),
+    ("a late request is closed without a word", "src/gateway/deadlines.rs", "core.end(id, reason, &answer, now);", "let _ = answer;\n                core.close(id, reason, now);"),
+    # As it once was, found by the simulator.
+    ("a long continuation of nothing is only too large", FRAMES,
+     "self.message = Some(self.begun(header)?);\n            check_size(header.len, self.data.len(), rules)?;",
+     "check_size(header.len, self.data.len(), rules)?;\n            self.message = Some(self.begun(header)?);"),
+    ("a refused body keeps the buffer of its head", HTTP, "let head_len = head.bytes().len();",
+     "let head_len = head.bytes().len();\n        BodyDecoder::new(body, settings.max_http_body_bytes as u64)?;"),
+    ("a body has the time of an idle connection", HTTP, "        self.on_request_begun(now, settings);\n        Ok(())", "        let _ = now;\n        Ok(())"),
+    ("nobody tells the timer of a request that has begun", RECEIVE, "if let Phase::Http { .. } = slot.connection.phase() {", "if let Phase::Detecting { .. } = slot.connection.phase() {"),
+    ("opened beyond the hard limit", PAGES, "self.core.send_judged(id, &answer, now);", "self.core.send_raw(id, &answer, now);"),
+    ("idle between the parts of a message", WEBSOCKET, "if self.frames.is_unfinished() {", "if self.frames.is_unfinished() && matches!(found, Ok(None)) {"),
     # The client.
     ("client sends the rest of a cut message", "src/client/outbox.rs", "let has_begun = std::mem::take(&mut self.sent) > 0;", "let has_begun = self.sent > 0;"),
     ("client comes back at once", "src/client/machine.rs", "attempt_at: now + next_attempt.delay", "attempt_at: now"),
@@ -176,7 +210,7 @@ def cargo(tree, *arguments, **settings):
     # Speed of building counts here more than speed of running; the profile is release all the same.
     fast = {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16", "CARGO_INCREMENTAL": "1",
             "CARGO_TARGET_DIR": os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target" / "mutants")), "RUSTFLAGS": "-Awarnings"}
-    command = ["cargo", "test", "--release", "--no-default-features", "--test", "sim", *arguments]
+    command = ["cargo", "test", "--release", "--no-default-features", "--features", "deflate", "--test", "sim", *arguments]
     return subprocess.run(command, cwd=tree, env={**os.environ, **fast, **settings}, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LONGEST_RUN)
 
