@@ -18,6 +18,8 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod connection;
+#[cfg(feature = "hub")]
+pub mod engine;
 pub mod gateway;
 pub mod net;
 pub mod stats;

@@ -10,10 +10,12 @@ use std::process::Command;
 use tidegate::connection::CloseReason;
 
 /// Rooms by level. A room may use rooms of lower levels, and what stands beside it in the same list entry.
-const LEVELS: [&[&str]; 7] = [
+const LEVELS: [&[&str]; 9] = [
     &["buffer", "config", "stats", "timer", "wire"],
     &["connection"],
     &["gateway", "client"],
+    &["engine"],
+    &["hub"],
     &["admin"],
     &["apps"],
     &["net"],
