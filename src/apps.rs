@@ -1,12 +1,16 @@
-//! The two applications that need nothing but the embedding interface.
+//! The applications of the program: two that need nothing but the embedding interface, and the hub.
+
+#[cfg(feature = "hub")]
+mod hub;
+
+#[cfg(feature = "hub")]
+pub use hub::HubApp;
 
 #[cfg(feature = "websocket")]
-use crate::admin;
-#[cfg(feature = "websocket")]
-use crate::gateway::Request;
+use crate::admin::{self, Access};
 use crate::gateway::{ConnId, Context, Handler};
 #[cfg(feature = "websocket")]
-use crate::wire::http::Response;
+use crate::gateway::{Reply, Request};
 use crate::wire::{Message, Prepared};
 
 /// Sends each message back to where it came from, as what it came.
@@ -20,8 +24,8 @@ impl Handler for Echo {
     }
 
     #[cfg(feature = "websocket")]
-    fn on_request(&mut self, cx: &mut Context<'_>, _: ConnId, request: &Request<'_>) -> Response {
-        admin::respond(cx, request)
+    fn on_request(&mut self, cx: &mut Context<'_>, _: ConnId, request: &Request<'_>) -> Reply {
+        admin::respond(cx, request, &Access::keyless(request)).into()
     }
 }
 
@@ -35,7 +39,7 @@ impl Handler for Broadcast {
     }
 
     #[cfg(feature = "websocket")]
-    fn on_request(&mut self, cx: &mut Context<'_>, _: ConnId, request: &Request<'_>) -> Response {
-        admin::respond(cx, request)
+    fn on_request(&mut self, cx: &mut Context<'_>, _: ConnId, request: &Request<'_>) -> Reply {
+        admin::respond(cx, request, &Access::keyless(request)).into()
     }
 }

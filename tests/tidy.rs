@@ -125,12 +125,21 @@ fn every_file_says_what_it_is_for() {
 #[test]
 fn every_setting_stands_in_the_operators_manual() {
     let manual = fs::read_to_string(root().join("docs/OPERATIONS.md")).unwrap();
-    let settings = fs::read_to_string(root().join("src/config/settings.rs")).unwrap();
-    let fields = settings.split("pub struct Settings {").nth(1).unwrap().split("\n}").next().unwrap();
+    let mut names = fields("src/config/settings.rs", "Settings");
+    names.extend(fields("src/config/hub.rs", "HubSettings"));
+    names.extend(fields("src/config/hub.rs", "Namespace"));
+    // These two are written as others: keys by names that begin with `token_`, namespaces as tables.
+    names.retain(|name| !matches!(name.as_str(), "tokens" | "namespaces"));
+    assert!(names.len() > 45, "the settings are found");
+    check(names.into_iter().filter(|name| !manual.contains(&format!("`{name}`"))).collect());
+}
+
+/// The names of the public fields of a struct.
+fn fields(file: &str, name: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(file)).unwrap();
+    let fields = text.split(&format!("pub struct {name} {{")).nth(1).unwrap().split("\n}").next().unwrap();
     let names = fields.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split(':').next());
-    let names: Vec<&str> = names.collect();
-    assert!(names.len() > 15, "the settings are found");
-    check(names.iter().filter(|name| !manual.contains(&format!("`{name}`"))).map(ToString::to_string).collect());
+    names.map(str::to_owned).collect()
 }
 
 #[test]

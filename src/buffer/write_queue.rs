@@ -15,6 +15,8 @@ pub struct WriteQueue {
     chunks: VecDeque<Chunk>,
     /// Bytes of the front chunk that have left; less than its length.
     sent: usize,
+    /// The front chunk begins inside a frame, of which the first bytes have left.
+    begun: bool,
     bytes: usize,
 }
 
@@ -70,6 +72,33 @@ impl WriteQueue {
         }
     }
 
+    /// Begins an empty queue with a copy of what is left of bytes of which the first have left.
+    pub fn push_begun(&mut self, rest: &[u8], pool: &mut Pool) {
+        assert!(self.is_empty(), "what has begun to leave stands in front");
+        self.push_copy(rest, pool);
+        self.begun = !rest.is_empty();
+    }
+
+    /// Forgets what waits but for the front chunk, if any of its frames has begun to leave, and for the chunks of the
+    /// first `taken` bytes; how many bytes were forgotten.
+    pub fn cut(&mut self, taken: usize, pool: &mut Pool) -> usize {
+        let (mut kept, mut chunks) = (0, 0);
+        for chunk in &self.chunks {
+            let is_under_way = chunks == 0 && (self.sent > 0 || self.begun);
+            if !is_under_way && kept >= taken {
+                break;
+            }
+            kept += chunk.as_slice().len() - if chunks == 0 { self.sent } else { 0 };
+            chunks += 1;
+        }
+        for chunk in self.chunks.drain(chunks..) {
+            chunk.give_back(pool);
+        }
+        let dropped = self.bytes - kept;
+        self.bytes = kept;
+        dropped
+    }
+
     /// Hands out what waits until all has left or `write` takes less than it was given; how many bytes left, and the
     /// error that followed them.
     ///
@@ -104,7 +133,7 @@ impl WriteQueue {
         for chunk in self.chunks.drain(..) {
             chunk.give_back(pool);
         }
-        (self.sent, self.bytes) = (0, 0);
+        (self.sent, self.begun, self.bytes) = (0, false, 0);
     }
 
     /// Gives up the capacity that a burst left behind in an empty queue.
@@ -116,6 +145,9 @@ impl WriteQueue {
         let Some(front) = self.chunks.front().map(|chunk| &chunk.as_slice()[self.sent..]) else {
             return (0, Ok(0));
         };
+        if self.chunks.len() == 1 {
+            return (front.len(), write(&[IoSlice::new(front)]));
+        }
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         slices[0] = IoSlice::new(front);
         let mut offered = front.len();
@@ -138,6 +170,7 @@ impl WriteQueue {
                 break;
             }
             self.sent -= len;
+            self.begun = false;
             if let Some(chunk) = self.chunks.pop_front() {
                 chunk.give_back(pool);
             }
@@ -236,6 +269,36 @@ mod tests {
             queue.push_shared(Bytes::from_static(b"."), &mut pool);
         }
         assert!(queue.chunks.len() < HANDLES + 3 && pool.lent_bytes() <= 4 * queue.len());
+    }
+
+    #[test]
+    fn a_cut_keeps_what_has_begun_to_leave_and_what_may_have_been_taken() {
+        let big = || Bytes::from(vec![b'b'; SMALL + 1]);
+        // Bytes that left, bytes taken ahead, and the chunks that stay of three.
+        for (left, taken, kept) in
+            [(0, 0, 0), (1, 0, 1), (1025, 0, 0), (1026, 0, 1), (0, 1, 1), (0, 1026, 2), (5, 9999, 3)]
+        {
+            let (mut queue, mut pool) = (WriteQueue::default(), Pool::new(0));
+            (0..3).for_each(|_| queue.push_shared(big(), &mut pool));
+            assert_eq!(flush(&mut queue, &mut pool, &[left][..usize::from(left > 0)]).len(), left);
+            let before = queue.len();
+            let dropped = queue.cut(taken, &mut pool);
+            assert_eq!((queue.len() + dropped, queue.chunks.len()), (before, kept), "{left} {taken}");
+            queue.push_copy(b"end", &mut pool);
+            assert!(flush(&mut queue, &mut pool, &[9999, 9999]).ends_with(b"end"));
+            assert_eq!((queue.len(), pool.lent_bytes()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_cut_keeps_the_rest_of_a_frame_that_began_elsewhere_until_it_has_left() {
+        let (mut queue, mut pool) = (WriteQueue::default(), Pool::new(0));
+        queue.push_begun(b"rest", &mut pool);
+        queue.push_shared(vec![0; SMALL + 1].into(), &mut pool);
+        assert_eq!(queue.cut(0, &mut pool), SMALL + 1);
+        assert_eq!(flush(&mut queue, &mut pool, &[4]), b"rest");
+        queue.push_copy(b"whole", &mut pool);
+        assert_eq!((queue.cut(0, &mut pool), queue.len(), pool.lent_bytes()), (5, 0, 0));
     }
 
     proptest! {

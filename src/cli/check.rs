@@ -2,8 +2,9 @@
 
 use super::configuration::Reading;
 use super::machine::Machine;
+use super::sections::Section;
 use super::sources::Flags;
-use super::values::quote_for_toml;
+use super::values::{HIDDEN, quote_for_toml};
 use super::{Failure, say};
 use std::env;
 
@@ -23,21 +24,23 @@ fn report(reading: &Reading, machine: &Machine) -> Vec<String> {
     lines.push("this machine:".to_owned());
     lines.extend(machine.report(configuration).into_iter().map(|line| format!("  {line}")));
     let warnings = reading.warnings.iter().cloned().chain(machine.warnings(configuration));
+    let warnings = warnings.chain(configuration.access().map(str::to_owned));
     lines.extend(warnings.map(|warning| format!("warning: {warning}")));
     lines.push("the configuration is fine".to_owned());
     lines
 }
 
-/// Written so that it can be copied into a file.
+/// Written so that it can be copied into a file; a secret is for whoever copies to fill in.
 fn changes(reading: &Reading) -> Vec<String> {
-    let changes = reading.changes();
+    let settings = reading.changes().into_iter().map(|(key, value, place)| match value.as_str() {
+        HIDDEN => (format!("# {key} = {HIDDEN}"), place),
+        _ => (format!("{key} = {}", quote_for_toml(&value)), place),
+    });
+    let changes: Vec<_> = settings.chain(reading.sections.iter().flat_map(Section::shown)).collect();
     if changes.is_empty() {
         return vec!["every setting is at its default".to_owned()];
     }
-    let lines = changes.into_iter().map(|(key, value, place)| {
-        let setting = format!("{key} = {}", quote_for_toml(&value));
-        format!("  {setting:<40} # {place}")
-    });
+    let lines = changes.into_iter().map(|(setting, place)| format!("  {setting:<40} # {place}"));
     std::iter::once("settings that are not at their default:".to_owned()).chain(lines).collect()
 }
 
@@ -75,6 +78,8 @@ mod tests {
                 "  first to run out: descriptors, at 19984 connections",
                 "warning: descriptors run out at 19984 connections, before max_connections (50000): raise the hard limit \
                  (ulimit -Hn, or LimitNOFILE= of a systemd unit), or lower max_connections",
+                "warning: no client can connect yet: set token_hmac_secret (openssl rand -hex 32) and give clients tokens \
+                 (tidegate token), or let all connect with --allow-anonymous",
                 "the configuration is fine",
             ],
         );

@@ -1,10 +1,13 @@
 //! The configuration in force: the winners among what the sources say, applied to the defaults, with every problem named.
 
-use super::options::Options;
+use super::hub_options::{self, KeyFiles};
+use super::options::{Options, parse};
+use super::sections::{self, Section};
 use super::sources::{Entry, Found};
 use super::values::{self, App};
-use crate::config::{SettingError, Settings};
+use crate::config::{HubSettings, SettingError, Settings, TokenKeys};
 use crate::connection::ListenWire;
+use crate::hub::token::Verifier;
 use crate::net::{ListenOptions, ListenUrl, TlsFiles};
 use log::LevelFilter;
 use std::collections::BTreeMap;
@@ -14,6 +17,8 @@ use std::path::PathBuf;
 #[derive(Debug)]
 pub(super) struct Configuration {
     pub(super) settings: Settings,
+    pub(super) hub: HubSettings,
+    pub(super) key_files: KeyFiles,
     pub(super) listen: Vec<ListenUrl>,
     pub(super) app: App,
     pub(super) log_level: LevelFilter,
@@ -79,9 +84,36 @@ impl Configuration {
         ListenOptions { backlog: self.backlog, reuse_port: self.reuse_port }
     }
 
+    /// The first setting that is out of its bounds or at odds with another.
+    fn validate(&self) -> Result<(), SettingError> {
+        self.settings.validate()?;
+        self.tls.validate(&self.listen)?;
+        self.hub.validate()?;
+        Verifier::new(&self.hub.tokens).map(drop)
+    }
+
+    /// What an operator should know of who is let in: everybody, or nobody.
+    pub(super) fn access(&self) -> Option<&'static str> {
+        if self.app != App::Hub {
+            return None;
+        }
+        let TokenKeys { hmac_secrets, public_keys, jwks, .. } = &self.hub.tokens;
+        if self.hub.insecure {
+            return Some(
+                "INSECURE: everybody who reaches a listener may connect, subscribe, publish and call the API; for \
+                 development alone",
+            );
+        }
+        let has_keys = !hmac_secrets.is_empty() || !public_keys.is_empty() || jwks.is_some();
+        (!has_keys && !self.hub.allow_anonymous).then_some(
+            "no client can connect yet: set token_hmac_secret (openssl rand -hex 32) and give clients tokens \
+             (tidegate token), or let all connect with --allow-anonymous",
+        )
+    }
+
     /// Each setting and its value, as it would be written.
     pub(super) fn shown(&self) -> Vec<(&'static str, String)> {
-        let Self { settings, listen, app, log_level, backlog, reuse_port, tls } = self;
+        let Self { settings, hub, key_files, listen, app, log_level, backlog, reuse_port, tls } = self;
         let urls: Vec<String> = listen.iter().map(ToString::to_string).collect();
         let mut shown = vec![
             ("listen", urls.join(",")),
@@ -97,6 +129,7 @@ impl Configuration {
             ("tls_client_ca", show_path(tls.client_ca.as_ref())),
             ("tls_require_client_certificate", tls.require_client_certificate.to_string()),
         ]);
+        shown.extend(hub_options::shown(hub, key_files));
         shown
     }
 }
@@ -179,22 +212,26 @@ pub(super) struct Reading {
     pub(super) warnings: Vec<String>,
     /// The entry in force for each setting that somebody set.
     winners: BTreeMap<String, Entry>,
+    /// The namespaces that the file sets.
+    pub(super) sections: Vec<Section>,
 }
 
 impl Reading {
     /// Lets later entries win, then checks what comes of it.
     pub(super) fn of(found: Found) -> Self {
-        let Found { entries, mut problems, mut warnings } = found;
+        let Found { entries, mut sections, mut problems, mut warnings } = found;
         let mut winners = BTreeMap::new();
         for entry in entries {
-            match Options::parse([&entry]) {
+            match parse::<Options>([&entry]) {
                 Ok(_) => drop(winners.insert(entry.key.clone(), entry)),
                 Err(mend) => problems.push(entry.blame(&mend)),
             }
         }
-        let configuration = settle(&mut winners, &mut problems);
+        sections::settle(&mut sections, &mut problems);
+        let configuration = settle(&mut winners, &sections, &mut problems);
         warnings.extend(hidden_lengths(&configuration));
-        Self { configuration, problems, warnings, winners }
+        warnings.extend(short_secret(&configuration));
+        Self { configuration, problems, warnings, winners, sections }
     }
 
     /// Each setting that is not at its default: its name, its value and where that comes from.
@@ -221,10 +258,12 @@ fn followed(key: &str) -> String {
 }
 
 /// Applies the winners. A value at odds with another is told and taken away, to see what else is wrong.
-fn settle(winners: &mut BTreeMap<String, Entry>, problems: &mut Vec<String>) -> Configuration {
+fn settle(winners: &mut BTreeMap<String, Entry>, sections: &[Section], problems: &mut Vec<String>) -> Configuration {
     loop {
-        let config = Options::parse(winners.values()).expect("entries that parse alone parse together").configuration();
-        let Err(fault) = config.settings.validate().and_then(|()| config.tls.validate(&config.listen)) else {
+        let options: Options = parse(winners.values()).expect("entries that parse alone parse together");
+        let mut config = options.configuration();
+        sections::apply(sections, &mut config.hub);
+        let Err(fault) = config.validate() else {
             return config;
         };
         let Some(entry) = winners.remove(fault.setting) else {
@@ -244,6 +283,15 @@ fn hidden_lengths(config: &Configuration) -> Option<String> {
              do not have: a client that opens with such a message is not understood; give it a tcp:// listener",
             values::show_size(config.settings.max_message_bytes)
         )
+    })
+}
+
+/// HS256 wants a key as long as its hash (RFC 7518, section 3.2); a shorter one can be guessed from one token.
+fn short_secret(config: &Configuration) -> Option<String> {
+    let is_short = |secret: &String| secret.len() < 32;
+    config.hub.tokens.hmac_secrets.iter().any(is_short).then(|| {
+        "token_hmac_secret has fewer than 32 bytes: whoever has a token may guess it; make one by openssl rand -hex 32"
+            .to_owned()
     })
 }
 

@@ -1,6 +1,9 @@
-//! `connect`: a person's client. Typed lines go out, messages come in, and what happens to the connection is told.
+//! `connect`: a person's client. Typed lines go out, messages come in, and what happens to the connection is told. With
+//! channels it is a hub's client (`hub`).
 //!
 //! The keyboard has a thread of its own and reaches the dialer by its handle; all else is the dialer's events, shown.
+
+mod hub;
 
 use super::{Failure, logger, values};
 use crate::client::{ClientOptions, EndReason, Event, Refusal, SendError, Wait};
@@ -19,6 +22,13 @@ pub(super) struct Arguments {
     /// Server: ws://HOST[:PORT][/PATH], wss:// (inside TLS), line://HOST:PORT, tls:// (line inside TLS), tcp://HOST:PORT
     /// (length prefix), raw://HOST:PORT or unix:///PATH; line without a scheme
     url: String,
+    /// Channel of a hub to subscribe to and to publish in; may be given several times, and a typed line then begins with
+    /// the channel's name and a colon
+    #[arg(long, value_name = "CHANNEL")]
+    channel: Vec<String>,
+    /// Token that tells a hub who you are
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
     /// PEM file of the certificate authorities that are trusted inside TLS [default: the system's]
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<PathBuf>,
@@ -49,13 +59,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let url: DialUrl = arguments.url.parse().map_err(|wrong| Failure::Usage(vec![format!("{wrong}")]))?;
     // What the library has to say beyond its events, such as why a name could not be looked up.
     logger::install(log::LevelFilter::Warn);
+    if arguments.tls_ca.is_some() && !url.tls {
+        return Err(Failure::Usage(vec![format!("--tls-ca is for wss:// and tls://, not {url}")]));
+    }
+    if arguments.is_for_a_hub() {
+        return hub::run(arguments, &url);
+    }
     let options = arguments.options();
     let max_line = options.max_message_bytes;
     let mut dialer = match &arguments.tls_ca {
         None => Dialer::new(url.clone(), options),
-        Some(_) if !url.tls => {
-            return Err(Failure::Usage(vec![format!("--tls-ca is for wss:// and tls://, not {url}")]));
-        }
         Some(ca) => Dialer::trusting(ca, url.clone(), options),
     }
     .map_err(failure)?;
@@ -72,6 +85,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 impl Arguments {
+    /// Channels and tokens are for hubs; without them a line is a message as it is.
+    fn is_for_a_hub(&self) -> bool {
+        !self.channel.is_empty() || self.token.is_some()
+    }
+
     /// Of two settings that belong together, the one that was left out follows the other.
     fn options(&self) -> ClientOptions {
         let default = ClientOptions::default();
@@ -125,7 +143,7 @@ fn converse(dialer: &mut Dialer, url: &DialUrl, screen: &mut impl Write) -> io::
             }
             continue;
         };
-        if show(&event, url, screen).is_err() {
+        if show(&told(&event, url), screen).is_err() {
             return Ok(End::Unseen);
         }
         if let Event::GaveUp { reason } = event {
@@ -141,8 +159,8 @@ fn say_goodbye(dialer: &mut Dialer) -> io::Result<End> {
     Ok(End::Done)
 }
 
-fn show(event: &Event, url: &DialUrl, screen: &mut impl Write) -> io::Result<()> {
-    writeln!(screen, "{} {}", time_of_day(wall_clock()), told(event, url))?;
+fn show(told: &str, screen: &mut impl Write) -> io::Result<()> {
+    writeln!(screen, "{} {told}", time_of_day(wall_clock()))?;
     screen.flush()
 }
 
@@ -180,7 +198,7 @@ fn words(reason: &EndReason) -> String {
             format!("closed by the server: {} ({code})", printable(words.as_bytes()))
         }
         EndReason::ServerClosed { code: None, .. } => "closed by the server without a code".to_owned(),
-        EndReason::Refused(_) | EndReason::BadAnswer(_) => reason.to_string(),
+        EndReason::Refused(_) | EndReason::BadAnswer(_) | EndReason::Rejected { .. } => reason.to_string(),
     }
 }
 

@@ -12,13 +12,20 @@ use std::process::ExitCode;
 mod check;
 mod configuration;
 mod connect;
+mod greeting;
+mod hub;
+mod hub_options;
 mod logger;
 mod machine;
 mod nearest;
 mod options;
 mod panics;
+mod post;
+mod publish;
+mod sections;
 mod serve;
 mod sources;
+mod token;
 mod values;
 
 /// Long-connection gateway: very many TCP connections kept alive and told apart
@@ -35,6 +42,10 @@ enum Command {
     Serve(sources::Flags),
     /// Talk to a server by hand: typed lines are sent, arrivals, losses and attempts are shown
     Connect(connect::Arguments),
+    /// Make a token for a user, to connect or to subscribe with
+    Token(token::Arguments),
+    /// Publish once through the HTTP API of a running hub
+    Publish(publish::Arguments),
     /// Read a configuration as serve would, say what is wrong with it and where, and what of this machine runs out first
     Check(sources::Flags),
 }
@@ -44,6 +55,8 @@ impl Command {
         match self {
             Self::Serve(flags) => serve::run(flags),
             Self::Connect(arguments) => connect::run(&arguments),
+            Self::Token(arguments) => token::run(arguments),
+            Self::Publish(arguments) => publish::run(&arguments),
             Self::Check(flags) => check::run(flags),
         }
     }

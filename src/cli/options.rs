@@ -4,11 +4,12 @@
 //! the three cannot drift apart.
 
 use super::configuration::{Configuration, Tls};
+use super::hub_options::HubOptions;
 use super::sources::Entry;
 use super::values::{self, App, OrOff};
 use crate::config::{Deflate, HeartbeatForms, Network, Settings};
 use crate::net::{ListenOptions, ListenUrl};
-use clap::{Args, FromArgMatches};
+use clap::Args;
 use log::LevelFilter;
 use std::error::Error as _;
 use std::path::PathBuf;
@@ -23,7 +24,8 @@ pub(super) struct Options {
     /// or by repeating the flag
     #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = values::listen_url)]
     listen: Vec<ListenUrl>,
-    /// What is done with messages: echo sends each one back, broadcast sends it to every other connection
+    /// What is done with messages: hub serves channels, echo sends each message back, broadcast sends it to every other
+    /// connection
     #[arg(long, value_parser = values::app)]
     app: Option<App>,
     /// Least important lines still logged: off, error, warn, info, debug or trace
@@ -126,11 +128,18 @@ pub(super) struct Options {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = values::switch)]
     tls_require_client_certificate: Option<bool>,
+    #[command(flatten, next_help_heading = "Options of the app hub")]
+    hub: HubOptions,
 }
 
 /// The names of all settings, as files write them.
 pub(super) fn known_keys() -> Vec<String> {
-    definition().get_arguments().map(|arg| arg.get_id().to_string()).collect()
+    keys_of::<Options>()
+}
+
+/// The names of the settings that a struct of options defines.
+pub(super) fn keys_of<T: Args>() -> Vec<String> {
+    definition::<T>().get_arguments().map(|arg| arg.get_id().to_string()).collect()
 }
 
 /// Adds a flag for each setting, its help ending with the default in force.
@@ -143,27 +152,29 @@ pub(super) fn augment(command: clap::Command) -> clap::Command {
     })
 }
 
-fn definition() -> clap::Command {
-    Options::augment_args(clap::Command::new("settings").no_binary_name(true).disable_help_flag(true))
+fn definition<T: Args>() -> clap::Command {
+    T::augment_args(clap::Command::new("settings").no_binary_name(true).disable_help_flag(true))
+}
+
+/// Reads entries, at most one for each setting, as the flags they spell; a refusal is the mend alone.
+pub(super) fn parse<'a, T: Args>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<T, String> {
+    let flags = entries.into_iter().map(|entry| format!("--{}={}", entry.key.replace('_', "-"), entry.text));
+    definition::<T>()
+        .try_get_matches_from(flags)
+        .and_then(|matches| T::from_arg_matches(&matches))
+        .map_err(|refusal| refusal.source().map_or_else(|| refusal.kind().to_string(), ToString::to_string))
 }
 
 impl Options {
-    /// Reads entries, at most one for each setting, as the flags they spell; a refusal is the mend alone.
-    pub(super) fn parse<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Self, String> {
-        let flags = entries.into_iter().map(|entry| format!("--{}={}", entry.key.replace('_', "-"), entry.text));
-        definition()
-            .try_get_matches_from(flags)
-            .and_then(|matches| Self::from_arg_matches(&matches))
-            .map_err(|refusal| refusal.source().map_or_else(|| refusal.kind().to_string(), ToString::to_string))
-    }
-
     /// The configuration that these options make of the defaults.
     pub(super) fn configuration(self) -> Configuration {
         let listening = ListenOptions::default();
         Configuration {
             settings: self.settings(),
+            hub: self.hub.settings(),
+            key_files: self.hub.key_files(),
             listen: if self.listen.is_empty() { vec![default_url()] } else { self.listen },
-            app: self.app.unwrap_or(App::Echo),
+            app: self.app.unwrap_or(App::Hub),
             log_level: self.log_level.unwrap_or(LevelFilter::Info),
             backlog: self.backlog.unwrap_or(listening.backlog),
             tls: Tls {

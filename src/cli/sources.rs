@@ -2,13 +2,15 @@
 //! such an entry is a problem told with its place. What a text means is not known here.
 
 use super::nearest::nearest;
-use super::options;
+use super::sections::{self, Section};
+use super::{options, values};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use toml::de::{DeInteger, DeTable, DeValue};
+use toml::Spanned;
+use toml::de::{DeInteger, DeString, DeTable, DeValue};
 
 /// One setting as one source spells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +37,14 @@ pub(super) enum Origin {
 impl Entry {
     /// Says what is wrong with this entry and what to write instead.
     pub(super) fn blame(&self, mend: &str) -> String {
+        if self.is_secret() {
+            return format!("{} = {} ({}): {mend}", self.key, values::HIDDEN, self.place());
+        }
         format!("{} = {:?} ({}): {mend}", self.key, self.text, self.place())
+    }
+
+    fn is_secret(&self) -> bool {
+        matches!(self.key.as_str(), "token_hmac_secret" | "api_key")
     }
 
     /// Where this entry stands, under the name it has there.
@@ -53,6 +62,8 @@ impl Entry {
 pub(super) struct Found {
     /// Settings under known names.
     pub(super) entries: Vec<Entry>,
+    /// Tables of the file that set a namespace.
+    pub(super) sections: Vec<Section>,
     /// What makes the configuration wrong.
     pub(super) problems: Vec<String>,
     /// What is probably a slip but stops nothing.
@@ -67,6 +78,11 @@ pub(super) struct Flags {
 }
 
 impl Flags {
+    /// Those of a command that only reads settings: none but the name of the file.
+    pub(super) fn of_file(config: Option<PathBuf>) -> Self {
+        Self { config, entries: Vec::new() }
+    }
+
     /// Reads the file that the flags or the environment name, then the environment, then the flags.
     pub(super) fn gather(self, environment: &[(OsString, OsString)]) -> Found {
         let mut found = Found::default();
@@ -131,6 +147,28 @@ fn flag_entry(matches: &ArgMatches, key: String) -> Option<Entry> {
     Some(Entry { text: texts.join(","), key, origin: Origin::Flag })
 }
 
+/// A configuration file, as far as it tells where in it something stands.
+pub(super) struct File<'a> {
+    path: &'a str,
+    text: &'a str,
+}
+
+impl File<'_> {
+    pub(super) fn origin(&self, key: &Spanned<DeString<'_>>) -> Origin {
+        Origin::File(self.path.to_owned(), line_of(self.text, key.span().start))
+    }
+
+    pub(super) fn place(&self, key: &Spanned<DeString<'_>>) -> String {
+        format!("{}:{}", self.path, line_of(self.text, key.span().start))
+    }
+
+    /// Says that a setting has a value that no flag can spell.
+    pub(super) fn not_a_text(&self, key: &Spanned<DeString<'_>>, value: &DeValue<'_>) -> String {
+        let (place, name, kind) = (self.place(key), key.get_ref(), value.type_str());
+        format!("{place}: {name} is a {kind}: write text, a number, true or false")
+    }
+}
+
 impl Found {
     fn read_path(&mut self, path: &Path) {
         match std::fs::read_to_string(path) {
@@ -150,24 +188,28 @@ impl Found {
             self.problems.push(format!("{path}:{}: {}", line_of(text, error_start(error)), error.message()));
         }
         if errors.is_empty() {
-            let mut pairs: Vec<_> = table.into_inner().into_iter().collect();
+            let (file, table) = (File { path, text }, table.into_inner());
+            let mut pairs: Vec<_> = table.iter().collect();
             pairs.sort_by_key(|(key, _)| key.span().start);
             for (key, value) in pairs {
-                self.take(path, line_of(text, key.span().start), key.get_ref(), value.get_ref());
+                self.take(&file, key, value.get_ref());
             }
         }
     }
 
-    fn take(&mut self, path: &str, line: usize, key: &str, value: &DeValue<'_>) {
-        let known = options::known_keys();
-        if !known.iter().any(|name| name == key) {
-            let guess = nearest(key, known.iter().map(String::as_str));
-            self.problems.push(format!("{path}:{line}: no setting is called {key}{}", did_you_mean(guess)));
+    fn take(&mut self, file: &File<'_>, key: &Spanned<DeString<'_>>, value: &DeValue<'_>) {
+        let (name, known) = (key.get_ref().as_ref(), options::known_keys());
+        if sections::KEYS.contains(&name) {
+            let (sections, problems) = sections::read(file, key, value);
+            self.sections.extend(sections);
+            self.problems.extend(problems);
+        } else if !known.iter().any(|known| known == name) {
+            let guess = nearest(name, known.iter().map(String::as_str).chain(sections::KEYS));
+            self.problems.push(format!("{}: no setting is called {name}{}", file.place(key), did_you_mean(guess)));
         } else if let Some(text) = text_of(value) {
-            self.entries.push(Entry { key: key.to_owned(), text, origin: Origin::File(path.to_owned(), line) });
+            self.entries.push(Entry { key: name.to_owned(), text, origin: file.origin(key) });
         } else {
-            let kind = value.type_str();
-            self.problems.push(format!("{path}:{line}: {key} is a {kind}: write text, a number, true or false"));
+            self.problems.push(file.not_a_text(key, value));
         }
     }
 
@@ -210,7 +252,7 @@ fn line_of(text: &str, offset: usize) -> usize {
 }
 
 /// A value as a flag would spell it, or nothing for what no flag can spell.
-fn text_of(value: &DeValue<'_>) -> Option<String> {
+pub(super) fn text_of(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.clone().into_owned()),
         DeValue::Integer(number) => Some(decimal(number)),

@@ -1,6 +1,6 @@
 //! The spellings of values: from text, with a refusal that says the mend, and back. Never where a text came from.
 
-use crate::config::{Deflate, HeartbeatForms, Network};
+use crate::config::{Audience, Deflate, HeartbeatForms, Network, Publishers, Slow};
 use crate::net::ListenUrl;
 use log::LevelFilter;
 use std::fmt;
@@ -15,6 +15,8 @@ pub(super) struct OrOff<T>(pub(super) Option<T>);
 /// The handler that gets every message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum App {
+    /// Channels, histories, recovery, presence and the HTTP API.
+    Hub,
     /// Each message goes back to its sender.
     Echo,
     /// Each message goes to every other connection.
@@ -24,11 +26,22 @@ pub(super) enum App {
 impl fmt::Display for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Hub => "hub",
             Self::Echo => "echo",
             Self::Broadcast => "broadcast",
         })
     }
 }
+
+/// A file with what tokens are verified with, read as soon as it is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyFile {
+    pub(super) path: PathBuf,
+    pub(super) text: String,
+}
+
+/// Stands for a secret wherever a value is shown.
+pub(super) const HIDDEN: &str = "(not shown)";
 
 /// Longer times than any socket lives would overflow the arithmetic on deadlines.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -138,15 +151,60 @@ pub(super) fn path_or_off(text: &str) -> Result<OrOff<PathBuf>, String> {
     Ok(OrOff((!matches!(text, "" | "off")).then(|| text.into())))
 }
 
+pub(super) fn key_file_or_off(text: &str) -> Result<OrOff<KeyFile>, String> {
+    let Some(path) = path_or_off(text)?.0 else {
+        return Ok(OrOff(None));
+    };
+    let read = std::fs::read_to_string(&path);
+    let text = read.map_err(|error| format!("name a file that can be read; this one cannot: {error}"))?;
+    Ok(OrOff(Some(KeyFile { path, text })))
+}
+
+pub(super) fn large_count_or_off(text: &str) -> Result<OrOff<usize>, String> {
+    or_off(text, count)
+}
+
+/// The values of settings that are one of a few words.
+pub(super) const AUDIENCES: [(Audience, &str); 3] =
+    [(Audience::Nobody, "nobody"), (Audience::Clients, "clients"), (Audience::Anyone, "anyone")];
+pub(super) const PUBLISHERS: [(Publishers, &str); 3] =
+    [(Publishers::Nobody, "nobody"), (Publishers::Subscribers, "subscribers"), (Publishers::Clients, "clients")];
+pub(super) const SLOW: [(Slow, &str); 3] = [(Slow::Lag, "lag"), (Slow::Disconnect, "disconnect"), (Slow::Drop, "drop")];
+
+pub(super) fn audience(text: &str) -> Result<Audience, String> {
+    one_of(&AUDIENCES, text)
+}
+
+pub(super) fn publishers(text: &str) -> Result<Publishers, String> {
+    one_of(&PUBLISHERS, text)
+}
+
+pub(super) fn slow(text: &str) -> Result<Slow, String> {
+    one_of(&SLOW, text)
+}
+
+fn one_of<T: Copy>(words: &[(T, &str)], text: &str) -> Result<T, String> {
+    let found = words.iter().find(|(_, word)| *word == text.trim());
+    found.map(|(value, _)| *value).ok_or_else(|| {
+        let words: Vec<&str> = words.iter().map(|(_, word)| *word).collect();
+        format!("choose from {}", words.join(", "))
+    })
+}
+
+pub(super) fn show_one_of<T: PartialEq>(words: &[(T, &str)], value: &T) -> String {
+    let found = words.iter().find(|(known, _)| known == value);
+    found.map(|(_, word)| (*word).to_owned()).expect("the words are those of all values")
+}
+
 pub(super) fn listen_url(text: &str) -> Result<ListenUrl, String> {
     text.trim().parse().map_err(|fault: <ListenUrl as FromStr>::Err| fault.to_string())
 }
 
 pub(super) fn app(text: &str) -> Result<App, String> {
-    [App::Echo, App::Broadcast]
+    [App::Hub, App::Echo, App::Broadcast]
         .into_iter()
         .find(|app| app.to_string() == text)
-        .ok_or_else(|| "choose echo or broadcast".to_owned())
+        .ok_or_else(|| "choose hub, echo or broadcast".to_owned())
 }
 
 pub(super) fn log_level(text: &str) -> Result<LevelFilter, String> {

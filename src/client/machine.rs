@@ -47,6 +47,8 @@ pub struct Client {
     events: VecDeque<Event>,
     /// `None` before the first loss.
     lost_at: Option<Time>,
+    /// No attempt begins for the time being.
+    is_held: bool,
 }
 
 impl Client {
@@ -70,6 +72,7 @@ impl Client {
             outbox: Outbox::new(speech.wire(), &options),
             events: VecDeque::new(),
             lost_at: None,
+            is_held: false,
             speech,
             options,
         }
@@ -88,6 +91,12 @@ impl Client {
     /// Messages that have not wholly been handed to a socket.
     pub fn waiting_messages(&self) -> usize {
         self.outbox.messages()
+    }
+
+    /// Forgets the messages that have not wholly left; only while there is no connection.
+    #[cfg(feature = "hub")]
+    pub(super) fn forget(&mut self) {
+        self.outbox.forget();
     }
 
     /// Bytes of these messages with their frames, counted until a message has wholly been handed over.
@@ -158,7 +167,7 @@ impl Client {
             until.take_if(|until| *until <= now);
         }
         match &mut self.state {
-            State::Waiting { attempt_at } if *attempt_at <= now => {
+            State::Waiting { attempt_at } if *attempt_at <= now && !self.is_held => {
                 self.backoff.on_attempt();
                 self.state = State::Connecting { give_up_at: now + self.options.connect_timeout };
             }
@@ -203,6 +212,21 @@ impl Client {
             self.leave(goodbye, None);
             self.state = State::Stopped;
             self.events.push_back(Event::Stopped);
+        }
+    }
+
+    /// Begins no attempt until told otherwise.
+    #[cfg(feature = "hub")]
+    pub(super) fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
+    }
+
+    /// Gives the connection up, as if the server had ended it so.
+    #[cfg(feature = "hub")]
+    pub(super) fn abandon(&mut self, reason: EndReason, now: Time) {
+        if self.is_connected() {
+            let goodbye = self.speech.close_frame(Some(CloseCode::NORMAL), "");
+            self.on_ended(reason, goodbye, now);
         }
     }
 
@@ -253,7 +277,7 @@ impl Client {
     pub fn poll_timeout(&self) -> Option<Time> {
         let leaves_at = if let Socket::Leaving { until, .. } = &self.socket { *until } else { None };
         let due_at = match &self.state {
-            State::Waiting { attempt_at } => Some(*attempt_at),
+            State::Waiting { attempt_at } => (!self.is_held).then_some(*attempt_at),
             State::Connecting { give_up_at } | State::Upgrading { give_up_at, .. } => Some(*give_up_at),
             State::Connected(connection) => connection.heartbeat.deadline(&self.options),
             State::GaveUp | State::Stopped => None,

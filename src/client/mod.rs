@@ -10,6 +10,8 @@
 mod backoff;
 mod event;
 mod heartbeat;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod letter;
 mod machine;
 mod options;

@@ -211,6 +211,14 @@ impl Outbox {
         torn
     }
 
+    /// Forgets all that waits. Nothing of it may have begun to leave.
+    #[cfg(feature = "hub")]
+    pub(super) fn forget(&mut self) {
+        assert!(self.is_at_rest(), "the connection is no more");
+        self.items.clear();
+        (self.heartbeats, self.bytes) = (0, 0);
+    }
+
     /// Makes the frames that the next write is offered. A raw message is a write of its own, which is all the boundary
     /// it can have.
     fn offer(&mut self, speech: &mut Speech) {

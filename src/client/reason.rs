@@ -19,15 +19,26 @@ pub enum EndReason {
     Refused(u16),
     /// The server's answer to the request opens no WebSocket: what is wrong with it.
     BadAnswer(String),
+    /// The server's application will not have us: its answer to `connect` is an error.
+    Rejected {
+        /// The error's number.
+        code: u32,
+        /// Its words, at most 123 bytes. They come from the server: escape them wherever they are shown.
+        words: String,
+        /// It may agree later.
+        is_temporary: bool,
+    },
 }
 
 impl EndReason {
     /// Whether a client comes back after it. Not where the server says with its close code to stay away: 3500 to 3999
-    /// and 4500 to 4999, and 1009, where the same message would end each further connection too.
+    /// and 4500 to 4999, and 1009, where the same message would end each further connection too; nor where its
+    /// application has refused for good.
     pub fn comes_back(&self) -> bool {
         match self {
             EndReason::ServerClosed { code, .. } => !matches!(code, Some(1009 | 3500..=3999 | 4500..=4999)),
             EndReason::Connection(_) | EndReason::Refused(_) | EndReason::BadAnswer(_) => true,
+            EndReason::Rejected { is_temporary, .. } => *is_temporary,
         }
     }
 }
@@ -58,6 +69,7 @@ impl fmt::Display for EndReason {
             }
             EndReason::Refused(status) => write!(f, "the server answers with HTTP status {status}"),
             EndReason::BadAnswer(wrong) => f.write_str(wrong),
+            EndReason::Rejected { code, words, .. } => write!(f, "refused with {code}: {}", words.escape_debug()),
         }
     }
 }

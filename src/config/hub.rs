@@ -1,5 +1,6 @@
 //! What can be set about the hub: who may come, what channels keep, how much there may be of anything.
 
+use super::settings::{SettingError, check};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -115,6 +116,98 @@ pub enum Slow {
     Drop,
 }
 
+impl HubSettings {
+    /// Largest of the settings that bound a table.
+    pub const MAX_ENTRIES: usize = 1 << 30;
+    /// Largest `max_channels_per_connection`, `recovery_limit` and `history_size`.
+    pub const MAX_OF_ONE: usize = 1_000_000;
+    /// Largest `max_channel_name_bytes`, and longest name of a namespace.
+    pub const MAX_NAME_BYTES: usize = 4096;
+
+    /// Checks every bound and relation; the first that does not hold is named with its value and the mend. Whether the
+    /// keys of tokens can be used is told where they are read.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        self.validate_counts()?;
+        self.validate_times()?;
+        self.validate_texts()?;
+        self.default_namespace.validate()?;
+        for (name, namespace) in &self.namespaces {
+            Namespace::validate_name(name)?;
+            namespace.validate().map_err(|error| error.of_namespace(name))?;
+        }
+        Ok(())
+    }
+
+    fn validate_counts(&self) -> Result<(), SettingError> {
+        let of_one = Self::MAX_OF_ONE;
+        for (name, value, least, most) in [
+            ("max_channels", self.max_channels, 1, Self::MAX_ENTRIES),
+            ("max_channels_per_connection", self.max_channels_per_connection, 1, of_one),
+            ("max_channel_name_bytes", self.max_channel_name_bytes, 1, Self::MAX_NAME_BYTES),
+            ("recovery_limit", self.recovery_limit, 1, of_one),
+            ("max_kept_sessions", self.max_kept_sessions, 0, Self::MAX_ENTRIES),
+            ("max_idempotency_keys", self.max_idempotency_keys, 0, Self::MAX_ENTRIES),
+        ] {
+            check((least..=most).contains(&value), name, &value, || format!("choose {least} to {most}"))?;
+        }
+        for (name, value) in [
+            ("max_commands_per_second", self.max_commands_per_second),
+            ("max_publications_per_second", self.max_publications_per_second),
+            ("max_errors", Some(self.max_errors)),
+        ] {
+            check(value != Some(0), name, &0, || "choose 1 or more, or leave it out for the default".to_owned())?;
+        }
+        Ok(())
+    }
+
+    fn validate_times(&self) -> Result<(), SettingError> {
+        for (name, value, count) in [
+            ("session_ttl", self.session_ttl, "max_kept_sessions"),
+            ("idempotency_ttl", self.idempotency_ttl, "max_idempotency_keys"),
+        ] {
+            let mend = || format!("make it 1s or more; to keep none at all set {count} to 0");
+            check(value >= Duration::from_secs(1), name, &format_args!("{value:?}"), mend)?;
+        }
+        Ok(())
+    }
+
+    fn validate_texts(&self) -> Result<(), SettingError> {
+        let key = self.api_key.as_deref().unwrap_or("none");
+        let is_sendable = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic());
+        check(is_sendable, "api_key", &"not shown", || {
+            "use printable ASCII without spaces, as it is sent in a field of HTTP: openssl rand -hex 32".to_owned()
+        })?;
+        for (name, value) in [("token_audience", &self.tokens.audience), ("token_issuer", &self.tokens.issuer)] {
+            check(value.as_deref() != Some(""), name, &"empty", || "write the name, or leave it out".to_owned())?;
+        }
+        Ok(())
+    }
+}
+
+impl Namespace {
+    /// Checks the prefix of a namespace's channels.
+    pub fn validate_name(name: &str) -> Result<(), SettingError> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let fits = (1..=HubSettings::MAX_NAME_BYTES).contains(&name.len());
+        check(fits && name.bytes().all(is_plain), "namespace", &format_args!("{name:?}"), || {
+            "name it with letters, digits, - _ and .".to_owned()
+        })
+    }
+
+    /// Checks every bound and relation; the first that does not hold is named with its value and the mend.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        let (size, most) = (self.history_size, HubSettings::MAX_OF_ONE);
+        check(size <= most, "history_size", &size, || format!("choose 0 to {most}"))?;
+        let ttl = self.history_ttl;
+        check(size == 0 || !ttl.is_zero(), "history_ttl", &format_args!("{ttl:?}"), || {
+            "make it longer; to keep no history set history_size to 0".to_owned()
+        })?;
+        check(self.max_subscribers != Some(0), "max_subscribers", &0, || {
+            "choose 1 or more, or leave it out for no limit".to_owned()
+        })
+    }
+}
+
 impl Default for HubSettings {
     fn default() -> Self {
         Self {
@@ -152,6 +245,77 @@ impl Default for Namespace {
             allow_publish: Publishers::Nobody,
             max_subscribers: None,
             slow: Slow::Lag,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(change: impl FnOnce(&mut HubSettings)) -> Option<SettingError> {
+        let mut settings = HubSettings::default();
+        change(&mut settings);
+        settings.validate().err()
+    }
+
+    #[track_caller]
+    fn check(setting: &str, change: impl FnOnce(&mut HubSettings)) {
+        assert_eq!(error(change).expect("a value out of bounds").setting, setting);
+    }
+
+    #[test]
+    fn defaults_are_valid_and_let_nobody_in() {
+        assert_eq!(error(|_| ()), None);
+        let settings = HubSettings::default();
+        assert!(!settings.insecure && !settings.allow_anonymous && settings.tokens == TokenKeys::default());
+    }
+
+    #[test]
+    fn each_broken_relation_names_its_setting() {
+        check("max_channels", |s| s.max_channels = 0);
+        check("max_channels_per_connection", |s| s.max_channels_per_connection = 0);
+        check("max_channels_per_connection", |s| s.max_channels_per_connection = 1_000_001);
+        check("max_channel_name_bytes", |s| s.max_channel_name_bytes = 4097);
+        check("recovery_limit", |s| s.recovery_limit = 0);
+        check("max_kept_sessions", |s| s.max_kept_sessions = usize::MAX);
+        check("session_ttl", |s| s.session_ttl = Duration::from_millis(999));
+        check("idempotency_ttl", |s| s.idempotency_ttl = Duration::ZERO);
+        check("max_commands_per_second", |s| s.max_commands_per_second = Some(0));
+        check("max_publications_per_second", |s| s.max_publications_per_second = Some(0));
+        check("max_errors", |s| s.max_errors = 0);
+        check("token_audience", |s| s.tokens.audience = Some(String::new()));
+        check("history_size", |s| s.default_namespace.history_size = 1_000_001);
+        check("history_ttl", |s| s.default_namespace.history_ttl = Duration::ZERO);
+        check("max_subscribers", |s| s.default_namespace.max_subscribers = Some(0));
+    }
+
+    #[test]
+    fn nothing_kept_needs_no_time_to_be_kept_for() {
+        let bare = Namespace { history_size: 0, history_ttl: Duration::ZERO, ..Namespace::default() };
+        assert_eq!(error(|s| s.namespaces.extend([("live".to_owned(), bare)])), None);
+        assert_eq!(error(|s| (s.max_kept_sessions, s.max_idempotency_keys) = (0, 0)), None);
+        assert_eq!(error(|s| s.refresh_grace = Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_namespace_is_named_plainly_and_its_faults_tell_its_name() {
+        for name in ["chat", "a-b_c.9"] {
+            assert_eq!(error(|s| s.namespaces.extend([(name.to_owned(), Namespace::default())])), None);
+        }
+        for name in ["", "a b", "a:b", "a#b", "\u{e9}", "a\n"] {
+            check("namespace", |s| s.namespaces.extend([(name.to_owned(), Namespace::default())]));
+        }
+        let broken = Namespace { max_subscribers: Some(0), ..Namespace::default() };
+        let told = error(|s| s.namespaces.extend([("chat".to_owned(), broken)])).expect("a fault").to_string();
+        assert!(told.starts_with("max_subscribers is 0 (namespace chat): "), "{told}");
+    }
+
+    #[test]
+    fn a_key_that_no_field_of_http_can_carry_is_refused_and_not_shown() {
+        for key in ["", "two words", "line\nbreak", "k\u{e9}y"] {
+            let told = error(|s| s.api_key = Some(key.to_owned())).expect("a fault").to_string();
+            assert!(told.starts_with("api_key is not shown: use printable"), "{told}");
         }
     }
 }

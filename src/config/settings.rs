@@ -246,6 +246,12 @@ pub struct SettingError {
     pub mend: String,
 }
 
+impl SettingError {
+    pub(super) fn of_namespace(self, name: &str) -> Self {
+        Self { value: format!("{} (namespace {name})", self.value), ..self }
+    }
+}
+
 impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is {}: {}", self.setting, self.value, self.mend)
@@ -254,7 +260,7 @@ impl fmt::Display for SettingError {
 
 impl std::error::Error for SettingError {}
 
-fn check(
+pub(super) fn check(
     holds: bool,
     setting: &'static str,
     value: &dyn fmt::Display,

@@ -39,6 +39,8 @@ pub enum PeerReason {
     BadProxyHeader,
     /// Sent an HTTP request that is refused.
     BadRequest,
+    /// Sent a message that the application can't take for a command.
+    BadCommand,
     /// Broke the WebSocket protocol.
     ProtocolError,
     /// Sent text that is not UTF-8.
@@ -86,6 +88,35 @@ pub enum LocalReason {
     Stopped,
     /// The handler panicked while it served this connection.
     HandlerPanicked,
+    /// What the application needs to serve it failed.
+    ServerError,
+    /// The token it came with has expired.
+    Expired,
+    /// The token of one of its subscriptions has expired.
+    SubscriptionExpired,
+    /// What it was sent has a gap that can't be mended on this connection.
+    InsufficientState,
+    /// The application wants it to connect anew.
+    ForcedReconnect,
+    /// The token it came with is not valid.
+    InvalidToken,
+    /// Over the number of channels of one connection.
+    ChannelLimit,
+    /// Too many of its commands failed.
+    TooManyErrors,
+    /// The application closed it with a code and words of its own.
+    Custom,
+}
+
+/// What becomes, at an end, of what is still queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parting {
+    /// All of it is sent, and last words with it.
+    Flush,
+    /// It is dropped but for a frame that has begun to leave; last words are tried. For a peer that is slow.
+    Cut,
+    /// Nothing is sent any more. For a peer that is gone, or where there is no time.
+    Silent,
 }
 
 /// What a reason means to the peer.
@@ -149,17 +180,29 @@ impl CloseReason {
                 Draining => row("Draining", 3001, true, "server is shutting down"),
                 Stopped => row("Stopped", 3001, true, "server stopped"),
                 HandlerPanicked => row("HandlerPanicked", 3004, true, "server error"),
+                ServerError => row("ServerError", 3004, true, "server error"),
+                Expired => row("Expired", 3005, true, "token expired"),
+                SubscriptionExpired => row("SubscriptionExpired", 3006, true, "subscription expired"),
+                InsufficientState => row("InsufficientState", 3010, true, "insufficient state"),
+                ForcedReconnect => row("ForcedReconnect", 3011, true, "connect anew"),
+                InvalidToken => row("InvalidToken", 3500, false, "invalid token"),
+                ChannelLimit => row("ChannelLimit", 3505, false, "channel limit reached"),
+                TooManyErrors => row("TooManyErrors", 3509, false, "too many errors"),
+                Custom => row("Custom", 3503, false, "closed by the application"),
             },
         }
     }
 
-    /// Whether what is still queued is sent before the end. Not for a peer that takes nothing or is gone.
-    pub fn flushes(self) -> bool {
+    /// What becomes of what is still queued.
+    pub fn parting(self) -> Parting {
         use LocalReason::*;
         match self {
-            CloseReason::Peer(PeerReason::Reset | PeerReason::HeartbeatTimeout) | CloseReason::Transport(_) => false,
-            CloseReason::Local(SlowConsumer | WriteTimeout | Stopped) => false,
-            CloseReason::Peer(_) | CloseReason::Local(_) => true,
+            CloseReason::Peer(PeerReason::Reset | PeerReason::HeartbeatTimeout) | CloseReason::Transport(_) => {
+                Parting::Silent
+            }
+            CloseReason::Local(Stopped) => Parting::Silent,
+            CloseReason::Local(SlowConsumer | WriteTimeout) => Parting::Cut,
+            CloseReason::Peer(_) | CloseReason::Local(_) => Parting::Flush,
         }
     }
 }
@@ -198,6 +241,7 @@ fn peer_advice(reason: PeerReason) -> CloseAdvice {
         PeerReason::TlsFailed => row("TlsFailed", 3501, false, "TLS failed"),
         PeerReason::BadProxyHeader => row("BadProxyHeader", 3501, false, "no valid PROXY header"),
         PeerReason::BadRequest => row("BadRequest", 3501, false, "bad HTTP request"),
+        PeerReason::BadCommand => row("BadCommand", 3501, false, "bad request"),
         PeerReason::ProtocolError => row("ProtocolError", 1002, false, "protocol error"),
         PeerReason::InvalidText => row("InvalidText", 1007, false, "text is not UTF-8"),
         PeerReason::InvalidData => row("InvalidData", 1007, false, "compressed data is invalid"),
@@ -207,7 +251,7 @@ fn peer_advice(reason: PeerReason) -> CloseAdvice {
 
 const TRANSPORT: CloseReason = CloseReason::Transport(ErrorKind::Other);
 
-const ALL: [CloseReason; 33] = [
+const ALL: [CloseReason; 43] = [
     CloseReason::Peer(PeerReason::Closed),
     CloseReason::Peer(PeerReason::Reset),
     CloseReason::Peer(PeerReason::HeartbeatTimeout),
@@ -219,6 +263,7 @@ const ALL: [CloseReason; 33] = [
     CloseReason::Peer(PeerReason::TlsFailed),
     CloseReason::Peer(PeerReason::BadProxyHeader),
     CloseReason::Peer(PeerReason::BadRequest),
+    CloseReason::Peer(PeerReason::BadCommand),
     CloseReason::Peer(PeerReason::ProtocolError),
     CloseReason::Peer(PeerReason::InvalidText),
     CloseReason::Peer(PeerReason::InvalidData),
@@ -240,6 +285,15 @@ const ALL: [CloseReason; 33] = [
     CloseReason::Local(LocalReason::Draining),
     CloseReason::Local(LocalReason::Stopped),
     CloseReason::Local(LocalReason::HandlerPanicked),
+    CloseReason::Local(LocalReason::ServerError),
+    CloseReason::Local(LocalReason::Expired),
+    CloseReason::Local(LocalReason::SubscriptionExpired),
+    CloseReason::Local(LocalReason::InsufficientState),
+    CloseReason::Local(LocalReason::ForcedReconnect),
+    CloseReason::Local(LocalReason::InvalidToken),
+    CloseReason::Local(LocalReason::ChannelLimit),
+    CloseReason::Local(LocalReason::TooManyErrors),
+    CloseReason::Local(LocalReason::Custom),
     TRANSPORT,
 ];
 

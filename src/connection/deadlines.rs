@@ -1,6 +1,6 @@
 //! A connection's deadlines: what silence, a stall or an unfinished beginning leads to.
 
-use super::machine::{Connection, Expects, Phase};
+use super::machine::{Asker, Connection, Expects, Phase};
 use super::{CloseReason, LocalReason, PeerReason};
 use crate::config::Settings;
 use crate::timer::Time;
@@ -18,6 +18,8 @@ pub enum Due {
     Close(CloseReason),
     /// An HTTP request did not come whole in time: say so, and close for this reason.
     RequestLate(CloseReason),
+    /// The handler did not answer a request in time, while we shut down: say so, and close.
+    AnswerLate,
     /// A close took too long: drop the socket.
     Drop,
 }
@@ -29,10 +31,15 @@ impl Connection {
         let phase = match self.phase {
             Phase::Closed => return None,
             Phase::Lingering { give_up_at } => return Some(give_up_at),
+            Phase::Http { give_up_at, expects: Expects::Nothing { .. } } => {
+                (give_up_at < Time::MAX).then_some(give_up_at)
+            }
             Phase::Opening { give_up_at, .. } | Phase::Http { give_up_at, .. } => {
                 self.wants_bytes(settings).then_some(give_up_at)
             }
-            Phase::Detecting { give_up_at } | Phase::Flushing { give_up_at } => Some(give_up_at),
+            Phase::Detecting { give_up_at } | Phase::Entering { give_up_at, .. } | Phase::Flushing { give_up_at } => {
+                Some(give_up_at)
+            }
             Phase::Open { .. } => None,
         };
         let hears = self.is_live() && !matches!(self.phase, Phase::Http { .. });
@@ -48,7 +55,7 @@ impl Connection {
         }
         let late = Due::Close(CloseReason::Peer(PeerReason::HandshakeTimeout));
         match self.phase {
-            Phase::Detecting { give_up_at } if give_up_at <= now => late,
+            Phase::Detecting { give_up_at } | Phase::Entering { give_up_at, .. } if give_up_at <= now => late,
             Phase::Opening { wire, give_up_at } if give_up_at <= now && self.wants_bytes(settings) => {
                 if !self.tail.is_empty() {
                     return late;
@@ -58,13 +65,15 @@ impl Connection {
                 self.handle_silence(now, settings)
             }
             Phase::Opening { .. } => self.handle_silence(now, settings),
+            Phase::Http { give_up_at, expects: Expects::Nothing { .. } } if give_up_at <= now => Due::AnswerLate,
             Phase::Http { give_up_at, expects } if give_up_at <= now && self.wants_bytes(settings) => match expects {
                 Expects::First if self.tail.is_empty() => late,
                 Expects::First | Expects::Rest => Due::RequestLate(CloseReason::Peer(PeerReason::HandshakeTimeout)),
                 Expects::Another => Due::Close(CloseReason::Local(LocalReason::IdleTimeout)),
+                Expects::Nothing { .. } => Due::Nothing,
             },
             Phase::Http { .. } => Due::Nothing,
-            Phase::Detecting { .. } | Phase::Open { .. } => self.handle_silence(now, settings),
+            Phase::Detecting { .. } | Phase::Entering { .. } | Phase::Open { .. } => self.handle_silence(now, settings),
             Phase::Flushing { give_up_at } | Phase::Lingering { give_up_at } if give_up_at <= now => Due::Drop,
             Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => Due::Nothing,
         }
@@ -78,8 +87,11 @@ impl Connection {
             return Due::Close(CloseReason::Local(LocalReason::IdleTimeout));
         }
         if is_due(self.probe_deadline(settings), now) {
-            self.last_probe = Some(now);
-            self.awaits_answer = true;
+            self.asked_at = now;
+            // What answers a handler's question is the handler's to know.
+            if self.asker != Asker::Handler {
+                self.asker = Asker::Awaiting;
+            }
             return Due::Probe;
         }
         Due::Nothing
@@ -97,15 +109,29 @@ impl Connection {
     }
 
     fn probe_deadline(&self, settings: &Settings) -> Option<Time> {
+        if self.asker == Asker::Handler {
+            return self.quiet_deadline(settings);
+        }
         let wire = self.wire()?;
         // A WebSocket peer has to answer a ping; on other wires silence alone is no sign, unless a probe is set.
         if !self.hears(settings) || (settings.heartbeat_probe.is_none() && wire != Wire::WebSocket) {
             return None;
         }
-        Some(match self.last_probe {
-            None => self.last_received + Duration::from_millis(u64::from(self.first_quiet_millis)),
-            Some(asked) => self.last_received.max(asked) + settings.heartbeat_interval,
-        })
+        Some(self.next_question(self.last_received, settings))
+    }
+
+    /// When its handler is to ask it: a while after anything was last sent or received, whichever is longer ago.
+    fn quiet_deadline(&self, settings: &Settings) -> Option<Time> {
+        let may_be_asked = matches!(self.phase, Phase::Opening { .. } | Phase::Open { .. });
+        let quiet_since = self.last_received.min(self.last_sent);
+        (may_be_asked && self.hears(settings)).then(|| self.next_question(quiet_since, settings))
+    }
+
+    fn next_question(&self, quiet_since: Time, settings: &Settings) -> Time {
+        match self.asked_at {
+            Time::MAX => quiet_since + Duration::from_millis(u64::from(self.first_quiet_millis)),
+            asked => quiet_since.max(asked) + settings.heartbeat_interval,
+        }
     }
 
     fn hears(&self, settings: &Settings) -> bool {

@@ -33,6 +33,8 @@ pub struct Door {
     pub encryption: Encryption,
     /// Whether a proxy tells first who connects.
     pub proxy: bool,
+    /// Whether only this machine reaches it: on a loopback address, or a Unix socket.
+    pub local: bool,
 }
 
 impl Door {
@@ -45,9 +47,9 @@ impl Door {
     }
 }
 
-/// A door that serves no HTTP and no TLS and stands behind no proxy.
+/// A door to the world that serves no HTTP and no TLS and stands behind no proxy.
 impl From<ListenWire> for Door {
     fn from(wire: ListenWire) -> Self {
-        Self { wire, http: false, encryption: Encryption::None, proxy: false }
+        Self { wire, http: false, encryption: Encryption::None, proxy: false, local: false }
     }
 }

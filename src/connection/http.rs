@@ -1,7 +1,7 @@
 //! A connection that speaks HTTP: heads and bodies out of bytes. What is asked for and what answers it knows `gateway`.
 
 use super::input::{Input, Payload, Tools, take_front};
-use super::machine::{Connection, Expects, Phase};
+use super::machine::{Connection, Expects, Phase, opening};
 use crate::buffer::Pool;
 use crate::config::Settings;
 use crate::timer::Time;
@@ -49,9 +49,13 @@ impl Connection {
     }
 
     /// Notes that a request for WebSocket was answered with yes.
-    pub fn on_upgraded(&mut self, params: Option<DeflateParams>, now: Time) {
-        if let Phase::Http { .. } = self.phase {
-            self.phase = Phase::Open { wire: Wire::WebSocket };
+    pub fn on_upgraded(&mut self, params: Option<DeflateParams>, now: Time, settings: &Settings) {
+        if let Phase::Http { give_up_at, expects } = self.phase {
+            self.phase = if self.admits {
+                opening(Wire::WebSocket, admission_deadline(give_up_at, expects, now, settings), true)
+            } else {
+                Phase::Open { wire: Wire::WebSocket }
+            };
             self.last_message = now;
             if let Some(params) = params {
                 self.compression.agree(params);
@@ -143,5 +147,13 @@ impl Connection {
         if let Phase::Http { expects: Expects::Another, .. } = self.phase {
             self.phase = Phase::Http { give_up_at: now + settings.handshake_timeout, expects: Expects::Rest };
         }
+    }
+}
+
+/// The time of the first request, which began with the accept, goes on; a later one has a time of its own.
+fn admission_deadline(give_up_at: Time, expects: Expects, now: Time, settings: &Settings) -> Time {
+    match expects {
+        Expects::First | Expects::Rest => give_up_at,
+        Expects::Another | Expects::Nothing { .. } => now + settings.handshake_timeout,
     }
 }

@@ -99,9 +99,11 @@ impl Connection {
     #[inline]
     pub fn handle_bytes<'a>(&mut self, bytes: &mut &'a mut [u8], tools: &mut Tools<'_>) -> Input<'a> {
         match self.phase() {
-            Phase::Open { wire: Wire::WebSocket } => self.handle_frames(bytes, tools),
+            Phase::Open { wire: Wire::WebSocket } | Phase::Entering { wire: Wire::WebSocket, .. } => {
+                self.handle_frames(bytes, tools)
+            }
             Phase::Detecting { .. } => self.handle_first_bytes(bytes, tools),
-            Phase::Opening { wire, .. } | Phase::Open { wire } => {
+            Phase::Entering { wire, .. } | Phase::Opening { wire, .. } | Phase::Open { wire } => {
                 let input = self.decode(wire, bytes, tools);
                 if matches!(input, Input::Message(..)) {
                     self.on_first_message();

@@ -1,14 +1,13 @@
 //! The phases of a connection, its deadlines, and what waits to be sent.
 
+use super::holding::Hold;
 #[cfg(feature = "websocket")]
 use super::http::Body;
-use super::{Answer, CloseReason, Compression, Door, FrameReader, RateLimiter, answer};
+use super::{Answer, CloseReason, Compression, Door, FrameReader, Parting, RateLimiter, answer};
 use crate::buffer::{Pool, WriteQueue};
 use crate::config::{HeartbeatForms, Settings};
 use crate::timer::Time;
 use crate::wire::{Message, Wire};
-use bytes::Bytes;
-use std::io::{self, IoSlice};
 use std::time::Duration;
 
 /// Where a connection is in its life.
@@ -25,6 +24,13 @@ pub enum Phase {
         give_up_at: Time,
         /// Which one that is.
         expects: Expects,
+    },
+    /// Messages go both ways; the handler, who has to admit it, has not.
+    Entering {
+        /// The wire.
+        wire: Wire,
+        /// When it must have been admitted.
+        give_up_at: Time,
     },
     /// Messages go both ways; the first one has not come whole.
     Opening {
@@ -62,6 +68,24 @@ pub enum Expects {
     Another,
     /// The rest of one that has begun.
     Rest,
+    /// None: the last one has not been answered. How that is to be done, and whether it is the last one.
+    Nothing {
+        /// The request's method was HEAD.
+        head_only: bool,
+        /// Close afterwards.
+        close: bool,
+    },
+}
+
+/// Who asks a connection for signs of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// Its handler, who knows what answers.
+    Handler,
+    /// Itself.
+    Gateway,
+    /// Itself, with a probe; the message that answers its form has not come.
+    Awaiting,
 }
 
 /// What is to become of a message.
@@ -92,9 +116,11 @@ pub struct Connection {
     pub(super) phase: Phase,
     pub(super) last_received: Time,
     pub(super) last_message: Time,
-    pub(super) last_probe: Option<Time>,
-    /// A probe was sent, and the message that answers its form has not come.
-    pub(super) awaits_answer: bool,
+    /// When a sign of life was last asked for; `Time::MAX` where it never was.
+    pub(super) asked_at: Time,
+    /// When a message was last sent, or queued. Control frames, which no application hears of, do not count.
+    pub(super) last_sent: Time,
+    pub(super) asker: Asker,
     /// When bytes last left, or began to wait.
     pub(super) progress_at: Time,
     /// An unfinished frame, or first bytes that have not decided.
@@ -112,7 +138,11 @@ pub struct Connection {
     /// An HTTP request's body that has not come whole; its head lies in the tail.
     #[cfg(feature = "websocket")]
     pub(super) body: Option<Box<Body>>,
-    queue: Option<Box<WriteQueue>>,
+    /// Why nothing of it is handled or read, if so.
+    pub(super) hold: Hold,
+    /// The handler has to admit it.
+    pub(super) admits: bool,
+    pub(super) queue: Option<Box<WriteQueue>>,
     rate: Option<Box<RateLimiter>>,
 }
 
@@ -127,6 +157,10 @@ pub struct Start<'a> {
     pub first_quiet: Duration,
     /// Its limits on messages and bytes a second, where there are any.
     pub rate: Option<Box<RateLimiter>>,
+    /// The handler has to admit it.
+    pub admits: bool,
+    /// The handler asks it for signs of life.
+    pub handler_asks: bool,
     /// The settings.
     pub settings: &'a Settings,
 }
@@ -139,12 +173,13 @@ impl Connection {
             phase: match start.door.wire_at_once() {
                 None => Phase::Detecting { give_up_at },
                 Some(Wire::WebSocket) => Phase::Http { give_up_at, expects: Expects::First },
-                Some(wire) => Phase::Opening { wire, give_up_at },
+                Some(wire) => opening(wire, give_up_at, start.admits),
             },
             last_received: start.now,
             last_message: start.now,
-            last_probe: None,
-            awaits_answer: false,
+            asked_at: Time::MAX,
+            last_sent: start.now,
+            asker: if start.handler_asks { Asker::Handler } else { Asker::Gateway },
             progress_at: start.now,
             tail: Vec::new(),
             scanned: 0,
@@ -154,6 +189,8 @@ impl Connection {
             compression: Compression::default(),
             #[cfg(feature = "websocket")]
             body: None,
+            hold: Hold::default(),
+            admits: start.admits,
             queue: None,
             rate: start.rate,
         }
@@ -164,10 +201,15 @@ impl Connection {
         self.phase
     }
 
+    /// What its listener said about it, less what has been found out since.
+    pub fn door(&self) -> Door {
+        self.door
+    }
+
     /// The wire, where messages can be sent.
     pub fn wire(&self) -> Option<Wire> {
         match self.phase {
-            Phase::Opening { wire, .. } | Phase::Open { wire } => Some(wire),
+            Phase::Entering { wire, .. } | Phase::Opening { wire, .. } | Phase::Open { wire } => Some(wire),
             Phase::Detecting { .. }
             | Phase::Http { .. }
             | Phase::Flushing { .. }
@@ -191,14 +233,13 @@ impl Connection {
     /// Whether its end has not been decided.
     pub fn is_live(&self) -> bool {
         match self.phase {
-            Phase::Detecting { .. } | Phase::Http { .. } | Phase::Opening { .. } | Phase::Open { .. } => true,
+            Phase::Detecting { .. }
+            | Phase::Http { .. }
+            | Phase::Entering { .. }
+            | Phase::Opening { .. }
+            | Phase::Open { .. } => true,
             Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => false,
         }
-    }
-
-    /// Bytes that wait to be sent.
-    pub fn queued_bytes(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.len())
     }
 
     /// When a byte last came.
@@ -206,9 +247,9 @@ impl Connection {
         self.last_received
     }
 
-    /// Whether its bytes are wanted: not while it leaves too many of ours waiting.
+    /// Whether its bytes are wanted: not while it is paused, or leaves too many of ours waiting.
     pub fn wants_bytes(&self, settings: &Settings) -> bool {
-        self.queued_bytes() <= settings.write_queue_soft_bytes
+        !self.is_held() && self.queued_bytes() <= settings.write_queue_soft_bytes
     }
 
     /// Notes that `bytes` came. Any byte is a sign of life. False where it sends more than it may.
@@ -227,8 +268,8 @@ impl Connection {
             return Verdict::TooMany;
         }
         // First, because the byte 0x01 answers itself: answering the answer would never end.
-        if self.awaits_answer && self.is_answer(&message, settings) {
-            self.awaits_answer = false;
+        if self.asker == Asker::Awaiting && self.is_answer(&message, settings) {
+            self.asker = Asker::Gateway;
             return Verdict::ProbeAnswered;
         }
         if let Some(answer) = answer(&message, settings.heartbeat_answers) {
@@ -245,9 +286,28 @@ impl Connection {
         bucket.is_none_or(|bucket| bucket.take(1, now))
     }
 
+    /// Notes that a message was sent, or queued.
+    #[inline]
+    pub fn on_message_sent(&mut self, now: Time) {
+        self.last_sent = now;
+    }
+
+    /// The handler has admitted it: whether that was awaited.
+    pub fn admit(&mut self) -> bool {
+        let Phase::Entering { wire, .. } = self.phase else {
+            return false;
+        };
+        self.phase = Phase::Open { wire };
+        true
+    }
+
     /// Notes a pong; whether it answers our own question for a sign of life.
     pub fn on_pong(&mut self) -> bool {
-        std::mem::take(&mut self.awaits_answer)
+        let was_awaited = self.asker == Asker::Awaiting;
+        if was_awaited {
+            self.asker = Asker::Gateway;
+        }
+        was_awaited
     }
 
     /// Starts counting silence anew: while its bytes were not wanted it could not show life.
@@ -259,63 +319,23 @@ impl Connection {
         }
     }
 
-    /// Appends to what waits: shared bytes.
-    pub fn queue_shared(&mut self, bytes: Bytes, now: Time, pool: &mut Pool) {
-        self.queue_at(now).push_shared(bytes, pool);
-    }
-
-    /// Appends to what waits: a copy.
-    pub fn queue_copy(&mut self, bytes: &[u8], now: Time, pool: &mut Pool) {
-        self.queue_at(now).push_copy(bytes, pool);
-    }
-
-    /// Sends what waits through `write`, until all has left or it takes no more; how many bytes left in any case.
-    pub fn flush(
-        &mut self,
-        now: Time,
-        pool: &mut Pool,
-        write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> (usize, io::Result<Flushed>) {
-        let Some(queue) = self.queue.as_mut() else {
-            return (0, Ok(Flushed::All));
-        };
-        let (sent, result) = queue.flush(pool, write);
-        if sent > 0 {
-            self.progress_at = now;
-        }
-        let flushed = if queue.is_empty() { Flushed::All } else { Flushed::Blocked };
-        (sent, result.map(|()| flushed))
-    }
-
-    /// Notes that bytes left without having waited.
-    pub fn on_progress(&mut self, now: Time) {
-        self.progress_at = now;
-    }
-
-    /// Gives up an empty write queue, for another connection to use.
-    pub fn take_empty_queue(&mut self) -> Option<Box<WriteQueue>> {
-        self.queue.take_if(|queue| queue.is_empty())
-    }
-
-    /// Whether it has a write queue.
-    pub fn has_queue(&self) -> bool {
-        self.queue.is_some()
-    }
-
-    /// Gives it a write queue, before anything is queued.
-    pub fn lend_queue(&mut self, queue: Box<WriteQueue>) {
-        debug_assert!(self.queue.is_none() && queue.is_empty());
-        self.queue = Some(queue);
-    }
-
     /// Decides its end. Later reasons change nothing.
     pub fn begin_close(&mut self, reason: CloseReason, now: Time, settings: &Settings, pool: &mut Pool) {
         if !self.is_live() {
             return;
         }
         self.drop_tail(pool);
-        self.phase =
-            if reason.flushes() { Phase::Flushing { give_up_at: now + settings.close_timeout } } else { Phase::Closed };
+        self.hold = Hold::default();
+        let flushing = Phase::Flushing { give_up_at: now + settings.close_timeout };
+        self.phase = match reason.parting() {
+            Parting::Flush => flushing,
+            Parting::Cut => {
+                // Its last words have the time of any.
+                self.progress_at = now;
+                flushing
+            }
+            Parting::Silent => Phase::Closed,
+        };
     }
 
     /// Notes that everything was sent and our side is shut.
@@ -338,7 +358,7 @@ impl Connection {
         if let Phase::Detecting { give_up_at } = self.phase {
             self.phase = match wire {
                 Wire::WebSocket => Phase::Http { give_up_at, expects: Expects::First },
-                Wire::Length | Wire::Line | Wire::Raw => Phase::Opening { wire, give_up_at },
+                Wire::Length | Wire::Line | Wire::Raw => opening(wire, give_up_at, self.admits),
             };
         }
     }
@@ -359,15 +379,6 @@ impl Connection {
         answer(probe, HeartbeatForms::ALL) == Some(message)
     }
 
-    /// The queue, with the stall clock started where nothing waited before.
-    fn queue_at(&mut self, now: Time) -> &mut WriteQueue {
-        let queue = self.queue.get_or_insert_default();
-        if queue.is_empty() {
-            self.progress_at = now;
-        }
-        queue
-    }
-
     fn drop_tail(&mut self, pool: &mut Pool) {
         pool.give(std::mem::take(&mut self.tail));
         self.scanned = 0;
@@ -378,4 +389,9 @@ impl Connection {
             self.body = None;
         }
     }
+}
+
+/// How a connection of this wire begins.
+pub(super) fn opening(wire: Wire, give_up_at: Time, admits: bool) -> Phase {
+    if admits { Phase::Entering { wire, give_up_at } } else { Phase::Opening { wire, give_up_at } }
 }

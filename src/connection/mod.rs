@@ -8,16 +8,18 @@ mod deadlines;
 mod door;
 mod frames;
 mod heartbeat;
+mod holding;
 #[cfg(feature = "websocket")]
 mod http;
 mod input;
 mod machine;
+mod outgoing;
 mod rate;
 #[cfg(test)]
 mod tests;
 mod websocket;
 
-pub use close::{CloseAdvice, CloseReason, LocalReason, PeerReason};
+pub use close::{CloseAdvice, CloseReason, LocalReason, Parting, PeerReason};
 pub use compression::{Compression, Compressor, Unreadable};
 pub use deadlines::Due;
 pub use door::{Door, Encryption, ListenWire};

@@ -21,7 +21,15 @@ impl Bench {
         change(&mut settings);
         settings.validate().unwrap();
         let first_quiet = settings.heartbeat_interval / 2;
-        let start = Start { door: listen_wire.into(), now: Time::ZERO, first_quiet, rate: None, settings: &settings };
+        let start = Start {
+            door: listen_wire.into(),
+            now: Time::ZERO,
+            first_quiet,
+            rate: None,
+            admits: false,
+            handler_asks: false,
+            settings: &settings,
+        };
         let connection = Connection::new(start);
         Self { connection, settings, pool: Pool::new(0), compressor: Compressor::default() }
     }
@@ -255,7 +263,7 @@ fn an_end_flushes_lingers_and_gives_up_in_time() {
 fn an_end_that_cannot_flush_is_over_at_once() {
     let mut bench = Bench::new(ListenWire::Fixed(Wire::Line), |_| ());
     bench.connection.queue_copy(b"never sent", at(0), &mut bench.pool);
-    let reason = CloseReason::Local(LocalReason::SlowConsumer);
+    let reason = CloseReason::Local(LocalReason::Stopped);
     bench.connection.begin_close(reason, at(0), &bench.settings, &mut bench.pool);
     assert_eq!(bench.connection.phase(), Phase::Closed);
 }

@@ -51,10 +51,10 @@ impl Connection {
     }
 }
 
-/// A close frame of ours, code and reason of the table.
-pub fn close_frame(reason: CloseReason) -> Vec<u8> {
-    let advice = reason.advice();
-    encode_close(CloseCode::new(advice.code), advice.words)
+/// A close frame of ours with this code and as many of these words as fit. A code that must not be sent (RFC 6455,
+/// section 7.4) is left out, and the words with it.
+pub fn close_frame(code: u16, words: &str) -> Vec<u8> {
+    encode_close(CloseCode::new(code), words)
 }
 
 /// A close frame is answered with its own code (RFC 6455, section 5.5.1).

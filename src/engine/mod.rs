@@ -3,6 +3,10 @@
 //! [`Engine`] is what the hub asks. An engine in memory answers from this process; an engine that asks another process
 //! answers later, and out of order across channels. No engine knows connections, and none reads a clock.
 
+mod memory;
+
+pub use memory::{EngineSettings, MemoryEngine};
+
 use crate::timer::Time;
 use bytes::Bytes;
 use std::fmt;
@@ -17,7 +21,8 @@ pub struct Ticket(pub u64);
 ///
 /// Requests that name one channel take effect in the order they were submitted, and are answered in that order.
 /// Publications of one channel are heard of in the order of their offsets, and a publication is answered after the
-/// engine has it.
+/// engine has it. Publications, comers and leavers are heard of on channels with [`Request::Subscribe`] alone; an engine
+/// in memory says them before it answers the request they come from.
 pub trait Engine {
     /// Takes a request. Where it is full nothing was taken, and no answer will come.
     fn submit(&mut self, ticket: Ticket, request: Request, now: Time) -> Result<(), Full>;
@@ -49,29 +54,33 @@ pub type ChannelName = Arc<str>;
 pub enum Request {
     /// Publish. Answered by [`Done::Published`], heard of as [`Event::Publication`] unless it is a repetition.
     Publish(Publish),
-    /// Read a history. Answered by [`Done::History`].
+    /// Read a history. Answered by [`Done::History`]. One that is not there begins with it, without publications: who
+    /// was shown its position finds the same epoch later. A position that was asked for is kept as if it had been
+    /// published to.
     History {
         /// Whose.
         channel: ChannelName,
         /// Which part.
         query: Query,
     },
-    /// Forget a history; its epoch ends. Answered by [`Done::Nothing`].
+    /// Forget the publications of a history; offsets go on from its position in the same epoch, as they do in
+    /// Centrifugo. Answered by [`Done::Nothing`].
     RemoveHistory {
         /// Whose.
         channel: ChannelName,
     },
-    /// Hear of a channel from now on. Answered by [`Done::Nothing`].
+    /// Hear of a channel from now on, asked for once or often; its position is kept meanwhile. Answered by
+    /// [`Done::Nothing`].
     Subscribe {
         /// Which.
         channel: ChannelName,
     },
-    /// Hear of a channel no more. Answered by [`Done::Nothing`].
+    /// Hear of a channel no more; its position is kept for its time to live from now. Answered by [`Done::Nothing`].
     Unsubscribe {
         /// Which.
         channel: ChannelName,
     },
-    /// Note a member, or note it anew. Answered by [`Done::Nothing`].
+    /// Note a member, or note it anew in place of the one of the same client. Answered by [`Done::Nothing`].
     AddMember {
         /// Of which channel.
         channel: ChannelName,
@@ -82,7 +91,8 @@ pub enum Request {
         /// Subscribers hear of it as [`Event::Joined`].
         announce: bool,
     },
-    /// Forget a member. Answered by [`Done::Nothing`].
+    /// Forget a member. Where it should be in the presence and is not, nobody hears of it. Answered by
+    /// [`Done::Nothing`].
     RemoveMember {
         /// Of which channel.
         channel: ChannelName,
@@ -114,7 +124,8 @@ pub struct Publish {
     pub body: PublicationBody,
     /// How much of it the channel's history keeps; `None`: the channel has none, or it is left out of it.
     pub history: Option<HistoryBounds>,
-    /// A second publication with the same key on the same channel has no effect and the answer of the first.
+    /// A second publication with the same key on the same channel has no effect and the answer of the first. How long
+    /// a key may be is for the asker to say.
     pub idempotency_key: Option<Box<str>>,
 }
 
@@ -126,7 +137,8 @@ pub type PublicationBody = Bytes;
 pub struct HistoryBounds {
     /// Publications; at least 1.
     pub size: usize,
-    /// Since the last publication. Then all of it is forgotten; the position stays for as long again.
+    /// Since the last publication. Then all of it is forgotten; the position stays for as long again, and as long as
+    /// anybody subscribes.
     pub ttl: Duration,
 }
 
@@ -167,9 +179,9 @@ pub type Epoch = Arc<str>;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Query {
     /// Only what is newer than this offset (older, where `reverse`). An epoch that is not the current one brings no
-    /// publications.
+    /// publications; an empty one agrees with any.
     pub since: Option<(u64, Epoch)>,
-    /// At most so many; 0 asks for the position alone.
+    /// At most so many; 0 asks for the position alone. The asker bounds it.
     pub limit: usize,
     /// The newest first.
     pub reverse: bool,
@@ -182,6 +194,16 @@ pub struct Page {
     pub position: Position,
     /// In the order asked for.
     pub publications: Vec<Publication>,
+}
+
+impl Page {
+    /// Whether nothing is missing between a place and what was read behind it: of the same life, with the next offset
+    /// first.
+    pub fn follows(&self, (offset, epoch): &(u64, Epoch)) -> bool {
+        let is_same_life = epoch.is_empty() || *epoch == self.position.epoch;
+        let first = self.publications.first().map(|first| first.offset);
+        is_same_life && first.map_or(*offset >= self.position.offset, |first| first == offset + 1)
+    }
 }
 
 /// One subscriber of a channel as others see it.

@@ -16,6 +16,16 @@ pub enum Peer {
     Unix,
 }
 
+impl Peer {
+    /// Its IP address, where it has one; that of an IPv4 peer on an IPv6 listener is an IPv4 address.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Peer::Tcp(address) => Some(address.ip().to_canonical()),
+            Peer::Unix => None,
+        }
+    }
+}
+
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

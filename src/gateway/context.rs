@@ -3,11 +3,14 @@
 use super::admission::Peer;
 use super::core::Core;
 use super::id::{ConnId, ConnText};
+use super::send::Offer;
 use super::timers::TimerId;
 use crate::config::Settings;
 use crate::connection::CloseReason;
 use crate::stats::Counters;
 use crate::timer::Time;
+#[cfg(feature = "websocket")]
+use crate::wire::http::Response;
 use crate::wire::{Message, Prepared, Wire};
 use std::fmt;
 use std::time::Duration;
@@ -65,6 +68,11 @@ impl<'a> Context<'a> {
         self.now
     }
 
+    /// The same in milliseconds of Unix time, as the driver last set it.
+    pub fn unix_millis(&self) -> u64 {
+        self.core.unix_millis(self.now)
+    }
+
     /// Sends one message to one connection, in its wire's framing. On a line wire a `\n` inside the message arrives
     /// as the end of a message. Bytes go to a WebSocket as text where they are UTF-8, a `&str` or a [`Message`] as what
     /// it is.
@@ -76,6 +84,24 @@ impl<'a> Context<'a> {
     /// Sends a shared message to one connection, without copying it.
     pub fn send_prepared(&mut self, id: ConnId, message: &Prepared) -> Result<(), SendError> {
         self.core.send_prepared(id, message, self.now)
+    }
+
+    /// Sends a shared message to one connection, unless more than `write_queue_soft_bytes` wait for it already. Then it
+    /// is `Full`, and [`Handler::on_drained`](super::Handler::on_drained) tells when it is not any more.
+    #[inline]
+    pub fn offer(&mut self, id: ConnId, message: &Prepared) -> Offer {
+        self.core.offer(id, message, self.now)
+    }
+
+    /// Asks for [`Handler::on_drained`](super::Handler::on_drained): later in this turn, where no more than half of
+    /// `write_queue_soft_bytes` waits for the connection as it is.
+    pub fn watch_drain(&mut self, id: ConnId) {
+        self.core.watch_drain(id);
+    }
+
+    /// Bytes that wait to be sent to a connection, also to one that is ending; 0 where there is none.
+    pub fn queued_bytes(&self, id: ConnId) -> usize {
+        self.core.pending(id)
     }
 
     /// Sends a shared message to every open connection; how many took it.
@@ -91,6 +117,35 @@ impl<'a> Context<'a> {
     /// Decides the end of a connection. What was sent before still leaves, if the reason allows it.
     pub fn close(&mut self, id: ConnId, reason: CloseReason) {
         self.core.close(id, reason, self.now);
+    }
+
+    /// Decides the end of a connection as [`Context::close`] does, and tells it to the peer with this code and as many
+    /// characters of these words as fit 123 bytes.
+    pub fn close_with(&mut self, id: ConnId, reason: CloseReason, code: u16, words: &str) {
+        self.core.close_with(id, reason, code, words, self.now);
+    }
+
+    /// Lets a connection stay that has to be admitted, as [`Handler::ADMITS`](super::Handler::ADMITS) says.
+    pub fn admit(&mut self, id: ConnId) {
+        self.core.admit(id);
+    }
+
+    /// Holds a connection until [`Context::resume`]: nothing more of it is handled or read. What has been read stays,
+    /// in order. Messages can be sent to it; its silence does not count, and is counted anew from the resume.
+    pub fn pause(&mut self, id: ConnId) {
+        self.core.pause(id);
+    }
+
+    /// Ends a pause. What was read before is handled later in this turn, before anything newer.
+    pub fn resume(&mut self, id: ConnId) {
+        self.core.resume(id);
+    }
+
+    /// Answers an HTTP request for which the handler had said [`Reply::Later`](super::Reply::Later), and lets the
+    /// connection go on. Does nothing where it has ended, or nothing waits for an answer.
+    #[cfg(feature = "websocket")]
+    pub fn respond(&mut self, id: ConnId, response: Response) {
+        self.core.respond(id, &response, self.now);
     }
 
     /// Sets a timer: `Handler::on_timer` gets `token` after at least `wait`, late by at most a tick of 10 ms.

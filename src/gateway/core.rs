@@ -10,13 +10,12 @@ use super::slots::Slots;
 use super::timers::Timers;
 use crate::buffer::{Pool, WriteQueue};
 use crate::config::Settings;
-use crate::connection::{CloseReason, Compressor, Connection, LocalReason, PeerReason, Phase, close_frame};
+use crate::connection::{CloseReason, Compressor, Connection, LocalReason, PeerReason};
 use crate::stats::{Counters, Held};
 use crate::timer::{Jitter, Time, Wheel};
-use crate::wire::Wire;
 #[cfg(feature = "websocket")]
 use crate::wire::http::HttpDate;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// One connection and what the gateway knows of it.
 #[derive(Debug)]
@@ -31,6 +30,7 @@ pub(super) struct Slot {
     /// It stands on the dirty list.
     pub(super) dirty: bool,
     pub(super) reading: Reading,
+    pub(super) watch: Watch,
     /// Reads go on until they find nothing: the poll has said that the peer closed, or events were missed.
     pub(super) reads_to_end: bool,
     /// The peer has shut its side: nothing more will come.
@@ -50,7 +50,34 @@ pub(super) enum Reading {
     Held,
 }
 
+/// Whether the handler is to hear that a connection's queue has drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// No.
+    Off,
+    /// When that happens.
+    Armed,
+    /// It stands on the list of those whose queue may have.
+    Listed,
+}
+
+/// What a gateway takes from the constants of its handler.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Habits {
+    pub(super) farewell: Option<fn(u16, &str) -> String>,
+    pub(super) admits: bool,
+    pub(super) pings: bool,
+}
+
+/// What a connection that is held had sent before, and how much of it was handled.
+#[derive(Debug)]
+pub(super) struct Rest {
+    pub(super) bytes: Vec<u8>,
+    pub(super) from: usize,
+}
+
 pub(super) struct Core {
+    pub(super) habits: Habits,
     pub(super) settings: Settings,
     pub(super) slots: Slots<Slot>,
     pub(super) wheel: Wheel,
@@ -73,6 +100,12 @@ pub(super) struct Core {
     pub(super) dirty: VecDeque<ConnId>,
     /// Some connection has passed its soft limit: flush before serving the next.
     pub(super) pressed: bool,
+    /// Bytes that were read from connections before these were held, in pooled memory.
+    pub(super) rests: BTreeMap<ConnId, Rest>,
+    /// Connections that go on, in the order they were let go.
+    pub(super) resumed: VecDeque<ConnId>,
+    /// Watched connections whose queue may have drained.
+    pub(super) drained: VecDeque<ConnId>,
     /// Ends the handler has not heard of.
     pub(super) ended: VecDeque<(ConnId, CloseReason)>,
     /// Connections whose socket can go.
@@ -89,8 +122,9 @@ const MAX_KEPT: usize = 4 << 20;
 const MAX_SPARE_QUEUES: usize = 16 << 10;
 
 impl Core {
-    pub(super) fn new(settings: Settings, jitter: u64, ids: u64, now: Time) -> Self {
+    pub(super) fn new(habits: Habits, settings: Settings, jitter: u64, ids: u64, now: Time) -> Self {
         Self {
+            habits,
             admission: Admission::new(&settings, now),
             settings,
             slots: Slots::new(),
@@ -110,61 +144,13 @@ impl Core {
             drain: None,
             dirty: VecDeque::new(),
             pressed: false,
+            rests: BTreeMap::new(),
+            resumed: VecDeque::new(),
+            drained: VecDeque::new(),
             ended: VecDeque::new(),
             gone: Vec::new(),
             queued: 0,
             spare_queues: Vec::new(),
-        }
-    }
-
-    /// Decides the end of a connection, and tells it to a peer whose wire has words for it.
-    pub(super) fn close(&mut self, id: ConnId, reason: CloseReason, now: Time) {
-        let Some(slot) = self.slots.get(id).filter(|slot| slot.connection.is_live()) else {
-            return;
-        };
-        let tells = slot.connection.wire() == Some(Wire::WebSocket) && reason.flushes() && !slot.peer_ended;
-        let farewell = if tells { close_frame(reason) } else { Vec::new() };
-        self.end(id, reason, &farewell, now);
-    }
-
-    /// Decides the end of a connection with these last words: told to the handler, counted and logged once. Later
-    /// reasons change nothing.
-    pub(super) fn end(&mut self, id: ConnId, reason: CloseReason, farewell: &[u8], now: Time) {
-        if !farewell.is_empty() {
-            self.send_raw(id, farewell, now);
-        }
-        let Some(slot) = self.slots.get_mut(id).filter(|slot| slot.connection.is_live()) else {
-            return;
-        };
-        let queued = slot.connection.queued_bytes();
-        slot.connection.begin_close(reason, now, &self.settings, &mut self.pool);
-        self.counters.closed[reason.index()] += 1;
-        if slot.opened {
-            self.ended.push_back((id, reason));
-        }
-        let peer = slot.peer;
-        match slot.connection.phase() {
-            Phase::Closed => {
-                slot.connection.on_closed(&mut self.pool);
-                self.gather.discard(id);
-                self.queued -= queued;
-                self.gone.push(id);
-            }
-            _ => self.mark_dirty(id),
-        }
-        self.rearm(id);
-        self.log_close(id, peer, reason, now);
-    }
-
-    /// Ends a connection whose end was decided before: its socket can go.
-    pub(super) fn drop_connection(&mut self, id: ConnId) {
-        let Some(slot) = self.slots.get_mut(id) else {
-            return;
-        };
-        if slot.connection.phase() != Phase::Closed {
-            self.queued -= slot.connection.queued_bytes();
-            slot.connection.on_closed(&mut self.pool);
-            self.gone.push(id);
         }
     }
 
@@ -200,22 +186,23 @@ impl Core {
             slot.connection.on_progress(now);
         }
         if sent < gathered.len() {
-            self.queue_rest(id, &gathered[sent..], now);
+            self.queue_rest(id, &gathered[sent..], sent > 0, now);
             self.rearm(id);
         }
     }
 
-    /// Gathered bytes that did not leave join the write queue; then everything is in order again.
-    pub(super) fn queue_rest(&mut self, id: ConnId, rest: &[u8], now: Time) {
+    /// Gathered bytes that did not leave join the write queue; then everything is in order again. Where others of them
+    /// have left, the rest begins inside a frame.
+    pub(super) fn queue_rest(&mut self, id: ConnId, rest: &[u8], begun: bool, now: Time) {
         self.queued += rest.len();
-        self.with_queue(id, now, |connection, pool| connection.queue_copy(rest, now, pool));
+        self.with_queue(id, now, |connection, pool| {
+            if begun { connection.queue_begun(rest, now, pool) } else { connection.queue_copy(rest, now, pool) }
+        });
     }
 
-    /// Notes that bytes left the queue of a connection, and takes an empty queue back.
-    pub(super) fn on_sent(&mut self, id: ConnId, sent: usize) {
-        self.queued -= sent;
-        self.counters.bytes_out += sent as u64;
-        self.return_queue(id);
+    /// Milliseconds of Unix time.
+    pub(super) fn unix_millis(&self, now: Time) -> u64 {
+        self.unix_zero_millis.saturating_add(now.as_millis())
     }
 
     pub(super) fn held(&self) -> Held {
@@ -234,6 +221,8 @@ impl Core {
         self.spare_queues.shrink_to(self.spare_queues.len() * 2);
         self.dirty.shrink_to(self.dirty.len() * 2);
         self.ended.shrink_to(self.ended.len() * 2);
+        self.resumed.shrink_to(self.resumed.len() * 2);
+        self.drained.shrink_to(self.drained.len() * 2);
     }
 
     /// Whether [`Core::trim`] has anything left to do.
@@ -255,14 +244,11 @@ impl Core {
 
     fn return_queue(&mut self, id: ConnId) {
         let queue = self.slots.get_mut(id).and_then(|slot| slot.connection.take_empty_queue());
-        if let Some(mut queue) = queue.filter(|_| self.spare_queues.len() < MAX_SPARE_QUEUES) {
-            queue.shrink();
-            self.spare_queues.push(queue);
-        }
+        spare(&mut self.spare_queues, queue);
     }
 
     /// Ends that an operator may have to act on are told at info, at most one line a second for each reason.
-    fn log_close(&mut self, id: ConnId, peer: Peer, reason: CloseReason, now: Time) {
+    pub(super) fn log_close(&mut self, id: ConnId, peer: Peer, reason: CloseReason, now: Time) {
         let expected = matches!(
             reason,
             CloseReason::Peer(PeerReason::Closed) | CloseReason::Local(LocalReason::Normal | LocalReason::Draining)
@@ -281,6 +267,15 @@ impl Core {
         if let Some(skipped) = self.log_limit.pass(reason.index(), now) {
             log::warn!("refused {peer}: {reason}{}", more(skipped));
         }
+    }
+}
+
+/// Keeps an empty queue for the next connection that needs one, where not too many are kept.
+#[allow(clippy::vec_box)]
+pub(super) fn spare(spare_queues: &mut Vec<Box<WriteQueue>>, queue: Option<Box<WriteQueue>>) {
+    if let Some(mut queue) = queue.filter(|_| spare_queues.len() < MAX_SPARE_QUEUES) {
+        queue.shrink();
+        spare_queues.push(queue);
     }
 }
 

@@ -62,6 +62,7 @@ impl<H: Handler> Gateway<H> {
             core.slots.get_mut(id).map_or(Due::Nothing, |slot| slot.connection.handle_timeout(now, &core.settings));
         match due {
             Due::Nothing => {}
+            Due::Probe if H::PINGS => self.call(Some(id), now, |handler, cx| handler.on_quiet(cx, id)),
             Due::Probe => core.probe(id, now),
             Due::Close(reason) => core.close(id, reason, now),
             #[cfg(feature = "websocket")]
@@ -69,11 +70,15 @@ impl<H: Handler> Gateway<H> {
                 let answer = core.refusal(crate::wire::http::Status::RequestTimeout, now);
                 core.end(id, reason, &answer, now);
             }
+            #[cfg(feature = "websocket")]
+            Due::AnswerLate => core.answer_late(id, now),
             #[cfg(not(feature = "websocket"))]
             Due::RequestLate(reason) => core.close(id, reason, now),
+            #[cfg(not(feature = "websocket"))]
+            Due::AnswerLate => {}
             Due::Drop => core.drop_connection(id),
         }
-        core.rearm(id);
+        self.core.rearm(id);
     }
 
     fn advance_drain(&mut self, now: Time) {
@@ -83,7 +88,7 @@ impl<H: Handler> Gateway<H> {
         let mut due = drain.due(now);
         while due > 0 && drain.next_slot < self.core.slots.end() {
             if let Some(id) = self.core.slots.id_at(drain.next_slot) {
-                self.core.close(id, CloseReason::Local(LocalReason::Draining), now);
+                self.core.close_in_order(id, now);
                 drain.on_told();
                 due -= 1;
             }
@@ -104,6 +109,15 @@ impl<H: Handler> Gateway<H> {
 }
 
 impl Core {
+    /// Ends a connection of a drain; one whose request the handler has yet to answer, with that answer.
+    fn close_in_order(&mut self, id: ConnId, now: Time) {
+        #[cfg(feature = "websocket")]
+        if self.limit_answer(id, now) {
+            return;
+        }
+        self.close(id, CloseReason::Local(LocalReason::Draining), now);
+    }
+
     fn probe(&mut self, id: ConnId, now: Time) {
         let wire = self.slots.get(id).and_then(|slot| slot.connection.wire());
         if wire == Some(Wire::WebSocket) {

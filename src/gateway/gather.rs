@@ -30,10 +30,20 @@ impl Gather {
         (self.owner == Some(id) && !self.bytes.is_empty()).then(|| std::mem::take(&mut self.bytes))
     }
 
+    /// Gives the buffer back. Last words may have been gathered meanwhile: those stay.
     #[inline]
     pub(super) fn put_back(&mut self, mut bytes: Vec<u8>) {
-        bytes.clear();
-        self.bytes = bytes;
+        if self.bytes.is_empty() {
+            bytes.clear();
+            self.bytes = bytes;
+        }
+    }
+
+    /// Forgets what was gathered for `id`, which goes on being served.
+    pub(super) fn clear(&mut self, id: ConnId) {
+        if self.owner == Some(id) {
+            self.bytes.clear();
+        }
     }
 
     /// Forgets what was gathered for `id`: its connection is gone.

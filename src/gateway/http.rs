@@ -2,7 +2,7 @@
 
 use super::admission::Peer;
 use super::core::Core;
-use super::handler::Handler;
+use super::handler::{Handler, Reply};
 use super::id::ConnId;
 use super::machine::Gateway;
 use crate::config::Deflate;
@@ -21,6 +21,8 @@ pub struct Request<'r> {
     pub body: &'r [u8],
     /// Who asks: the address that trusted proxies tell, or the one the connection comes from.
     pub peer: Peer,
+    /// It came to a listener that only this machine reaches.
+    pub local: bool,
 }
 
 impl<H: Handler> Gateway<H> {
@@ -80,23 +82,18 @@ impl<H: Handler> Gateway<H> {
         let Some(peer) = self.core.asker(id, head) else {
             return;
         };
-        let request = Request { head, body, peer };
-        let mut response = None;
-        self.call(Some(id), now, |handler, cx| response = Some(handler.on_request(cx, id, &request)));
-        // A handler that panicked has no answer; the connection is closed by now.
-        let Some(response) = response else {
-            return;
-        };
-        let close = head.wants_close || self.is_draining();
-        let answer = self.core.encode(&response, head.method == Method::Head, close, now);
-        self.core.send_bytes(id, answer, now);
         if let Some(slot) = self.core.slots.get_mut(id) {
-            slot.connection.on_answered(now, &self.core.settings);
+            slot.connection.await_answer(head.method == Method::Head, head.wants_close);
         }
-        if close {
-            self.core.close(id, CloseReason::Local(LocalReason::Normal), now);
+        let request = Request { head, body, peer, local: self.core.is_local(id) };
+        let mut reply = None;
+        self.call(Some(id), now, |handler, cx| reply = Some(handler.on_request(cx, id, &request)));
+        match reply {
+            // A handler that panicked has no answer; the connection is closed by now.
+            None => {}
+            Some(Reply::Now(response)) => self.core.respond(id, &response, now),
+            Some(Reply::Later) => self.core.hold_for_answer(id),
         }
-        self.core.rearm(id);
     }
 
     fn upgrade(&mut self, id: ConnId, head: &Head<'_, '_>, now: Time) {
@@ -124,7 +121,7 @@ impl<H: Handler> Gateway<H> {
             let reason = CloseReason::Local(LocalReason::TooManyFromIp);
             return self.refuse_with(id, Status::TooManyRequests, reason, now);
         }
-        let request = Request { head, body: &[], peer };
+        let request = Request { head, body: &[], peer, local: self.core.is_local(id) };
         let mut verdict = None;
         self.call(Some(id), now, |handler, cx| verdict = Some(handler.on_upgrade(cx, id, &request)));
         match verdict {
@@ -151,7 +148,7 @@ impl<H: Handler> Gateway<H> {
         let Some(slot) = self.core.slots.get_mut(id).filter(|slot| slot.connection.is_live()) else {
             return;
         };
-        slot.connection.on_upgraded(params, now);
+        slot.connection.on_upgraded(params, now, &self.core.settings);
         self.core.counters.websockets_opened += 1;
         self.open(id, now);
         self.core.rearm(id);
@@ -159,6 +156,49 @@ impl<H: Handler> Gateway<H> {
 }
 
 impl Core {
+    /// Answers the request that waits for it, if one does, and lets its connection go on.
+    pub(super) fn respond(&mut self, id: ConnId, response: &Response, now: Time) {
+        let Some((head_only, close)) = self.slots.get(id).and_then(|slot| slot.connection.awaited_answer()) else {
+            return;
+        };
+        let close = close || self.drain.is_some();
+        let answer = self.encode(response, head_only, close, now);
+        self.send_bytes(id, answer, now);
+        if let Some(slot) = self.slots.get_mut(id) {
+            slot.connection.on_answered(now, &self.settings);
+            if slot.connection.release_answered() {
+                self.resumed.push_back(id);
+            }
+        }
+        if close {
+            self.close(id, CloseReason::Local(LocalReason::Normal), now);
+        }
+        self.rearm(id);
+    }
+
+    fn hold_for_answer(&mut self, id: ConnId) {
+        if let Some(slot) = self.slots.get_mut(id) {
+            slot.connection.hold_for_answer();
+        }
+    }
+
+    /// Gives the handler `close_timeout` to answer a request that waits for it, as the last one; whether one does.
+    pub(super) fn limit_answer(&mut self, id: ConnId, now: Time) -> bool {
+        let until = now + self.settings.close_timeout;
+        let Some(slot) = self.slots.get_mut(id).filter(|slot| slot.connection.awaited_answer().is_some()) else {
+            return false;
+        };
+        slot.connection.limit_answer(until);
+        self.rearm(id);
+        true
+    }
+
+    /// The handler has not answered in time, while we shut down.
+    pub(super) fn answer_late(&mut self, id: ConnId, now: Time) {
+        let answer = self.refusal(Status::Unavailable, now);
+        self.end(id, CloseReason::Local(LocalReason::Draining), &answer, now);
+    }
+
     /// A short answer with this status, after which the connection closes.
     pub(super) fn refusal(&mut self, status: Status, now: Time) -> Vec<u8> {
         self.counters.http_refused += 1;
@@ -167,9 +207,13 @@ impl Core {
 
     fn encode(&mut self, response: &Response, head_only: bool, close: bool, now: Time) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
-        let date = self.date.text((self.unix_zero_millis + now.as_millis()) / 1000);
+        let date = self.date.text(self.unix_millis(now) / 1000);
         response.encode(&mut out, EncodeOptions { head_only, close, date });
         out
+    }
+
+    fn is_local(&self, id: ConnId) -> bool {
+        self.slots.get(id).is_some_and(|slot| slot.connection.door().local)
     }
 
     /// Who asks: the address that trusted proxies tell, or the one the connection comes from.

@@ -42,6 +42,12 @@ impl fmt::Debug for ConnId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnText(u128);
 
+impl From<ConnText> for u128 {
+    fn from(text: ConnText) -> u128 {
+        text.0
+    }
+}
+
 impl fmt::Display for ConnText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hex = format!("{:032x}", self.0);

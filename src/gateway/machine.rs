@@ -1,7 +1,7 @@
 //! The gateway towards its driver: bytes, ends and deadlines in; bytes and closed connections out.
 
 use super::context::Context;
-use super::core::Core;
+use super::core::{Core, Habits};
 use super::drain::Drain;
 use super::handler::Handler;
 use super::id::ConnId;
@@ -39,11 +39,12 @@ impl<H: Handler> Gateway<H> {
     /// A gateway without connections. Fails where a setting is out of bounds.
     pub fn new(handler: H, settings: Settings, seed: Seed, now: Time) -> Result<Self, SettingError> {
         settings.validate()?;
-        Ok(Self { core: Core::new(settings, seed.jitter, seed.ids, now), handler, trim_at: None })
+        let habits = Habits { farewell: H::FAREWELL, admits: H::ADMITS, pings: H::PINGS };
+        Ok(Self { core: Core::new(habits, settings, seed.jitter, seed.ids, now), handler, trim_at: None })
     }
 
-    /// Says what time it is for people, in milliseconds of Unix time, so that answers can be dated. Nothing else
-    /// depends on it.
+    /// Says what time it is for people, in milliseconds of Unix time, so that answers can be dated and handlers can
+    /// ask.
     pub fn set_unix_time(&mut self, millis: u64, now: Time) {
         self.core.unix_zero_millis = millis.saturating_sub(now.as_millis());
     }

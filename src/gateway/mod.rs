@@ -9,8 +9,11 @@ mod context;
 mod core;
 mod deadlines;
 mod drain;
+mod drained;
+mod ending;
 mod gather;
 mod handler;
+mod holding;
 #[cfg(feature = "websocket")]
 mod http;
 mod id;
@@ -31,11 +34,14 @@ pub use admission::Peer;
 pub use context::{ConnectionInfo, Context, SendError};
 pub use handler::Handler;
 #[cfg(feature = "websocket")]
+pub use handler::Reply;
+#[cfg(feature = "websocket")]
 pub use http::Request;
 pub use id::{ConnId, ConnText};
 pub use machine::{Gateway, Seed};
 pub use pages::Pages;
 pub use reactor::{MAX_EVENTS, Reactor, Received, Sockets};
 pub use receive::{Readiness, Steps, Taken};
+pub use send::Offer;
 pub use timers::TimerId;
 pub use transmit::FlushOutcome;

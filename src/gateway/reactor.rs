@@ -27,7 +27,8 @@ pub trait Sockets {
     fn attach(&mut self, id: ConnId, socket: Self::Socket) -> io::Result<()>;
     /// Reads once.
     fn read(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<Received>;
-    /// Writes once, as a vectored write does.
+    /// Writes once, as a vectored write does. What encrypts may have taken up to 64 KiB more than it says; the next
+    /// write offers those bytes again, in front.
     fn write(&mut self, id: ConnId, slices: &[IoSlice<'_>]) -> io::Result<usize>;
     /// Shuts our side, so that the peer sees the end after the last byte.
     fn shut_down(&mut self, id: ConnId);
@@ -183,13 +184,16 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
         }
         self.accept(now);
         self.flush_dirty(now);
+        if self.gateway.deliver_drained(now) {
+            self.flush_dirty(now);
+        }
         self.reap();
         self.gateway.finish_turn(now);
     }
 
     /// When the next turn must begin even without an event; now, where work was left over.
     pub fn poll_timeout(&self, now: Time) -> Option<Time> {
-        if !self.unread.is_empty() {
+        if !self.unread.is_empty() || self.gateway.has_unserved() {
             return Some(now);
         }
         let accept = self.listeners.iter().filter_map(|(_, acceptor)| acceptor.poll_timeout()).min();
@@ -294,16 +298,28 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
         outcome
     }
 
-    /// A flush may end connections, and a handler that is told of it may send: until there is neither. No slot is
-    /// freed before its end was told.
+    /// A flush may end connections, and a handler that is told of it may send, or let a connection go on that was
+    /// held: until there is none of it. No slot is freed before its end was told.
     fn flush_dirty(&mut self, now: Time) {
         loop {
             while let Some(id) = self.gateway.poll_dirty() {
                 self.flush(id, now);
             }
+            if let Some(id) = self.gateway.handle_resumed(now) {
+                self.go_on(id, now);
+                continue;
+            }
             if !self.gateway.deliver_ended(now) {
                 return;
             }
+        }
+    }
+
+    /// What a held connection had sent was handled: answers leave, and what came meanwhile is read in its turn.
+    fn go_on(&mut self, id: ConnId, now: Time) {
+        let outcome = self.flush(id, now);
+        if outcome.reads_to_end {
+            self.list_unread(id);
         }
     }
 

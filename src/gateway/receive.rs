@@ -1,7 +1,7 @@
 //! The gateway's inward side: who comes, what arrives, what a socket's readiness asks for.
 
 use super::admission::Peer;
-use super::core::{Core, Reading, Slot};
+use super::core::{Core, Reading, Slot, Watch};
 use super::handler::Handler;
 use super::id::ConnId;
 use super::machine::{Gateway, guarded};
@@ -60,6 +60,7 @@ impl<H: Handler> Gateway<H> {
             is_counted: !speaks_for_others,
             opened_at: now,
             opened: false,
+            watch: Watch::Off,
             dirty: false,
             reading: Reading::OnEvent,
             reads_to_end: false,
@@ -126,20 +127,17 @@ impl<H: Handler> Gateway<H> {
         if !within_rate {
             self.core.close(id, CloseReason::Local(LocalReason::TooManyBytes), now);
         }
-        self.begin_serving(id, now);
         let len = bytes.len();
         let mut rest = bytes;
-        let next = loop {
-            match self.handle_input(id, &mut rest, now) {
-                Next::Again => {}
-                next => break next,
-            }
-        };
+        let next = self.serve(id, &mut rest, now);
+        if next == Next::Held {
+            self.core.keep_rest(id, rest);
+        }
         let left = rest.len();
         self.deliver_ended(now);
         match next {
             Next::Tls => Taken::Tls { from: len - left },
-            Next::Again | Next::Done => Taken::All,
+            Next::Again | Next::Done | Next::Held => Taken::All,
         }
     }
 
@@ -172,6 +170,18 @@ impl<H: Handler> Gateway<H> {
         self.deliver_ended(now);
     }
 
+    /// Takes things off the front of `rest` until it is used up, or the connection is held.
+    #[inline]
+    pub(super) fn serve(&mut self, id: ConnId, rest: &mut &mut [u8], now: Time) -> Next {
+        self.begin_serving(id, now);
+        loop {
+            match self.handle_input(id, rest, now) {
+                Next::Again => {}
+                next => return next,
+            }
+        }
+    }
+
     /// Takes one thing off the front of `rest`.
     #[inline]
     fn handle_input(&mut self, id: ConnId, rest: &mut &mut [u8], now: Time) -> Next {
@@ -179,6 +189,9 @@ impl<H: Handler> Gateway<H> {
         let Some(slot) = core.slots.get_mut(id) else {
             return Next::Done;
         };
+        if slot.connection.is_held() {
+            return Next::Held;
+        }
         let Core { settings, pool, compressor, .. } = core;
         match slot.connection.handle_bytes(rest, &mut Tools { settings, pool, compressor, now }) {
             Input::NeedMore => {
@@ -230,6 +243,7 @@ impl<H: Handler> Gateway<H> {
                 return Next::Again;
             }
             Input::Tls => return Next::Tls,
+            Input::Refused { reason, answer } if answer.is_empty() => self.core.close(id, reason, now),
             Input::Refused { reason, answer } => self.core.end(id, reason, &answer, now),
         }
         if is_last { Next::Done } else { Next::Again }
@@ -265,9 +279,9 @@ impl<H: Handler> Gateway<H> {
     /// From here to its flush, what `id` is sent is gathered. The one served before may not have been flushed.
     fn begin_serving(&mut self, id: ConnId, now: Time) {
         if let Some(before) = self.core.gather.owner().filter(|before| *before != id)
-            && let Some(gathered) = self.core.gather.take(before)
+            && let Some(gathered) = self.core.gather.finish(before)
         {
-            self.core.queue_rest(before, &gathered, now);
+            self.core.queue_rest(before, &gathered, false, now);
             self.core.mark_dirty(before);
             self.core.gather.put_back(gathered);
         }
@@ -291,11 +305,13 @@ pub enum Taken {
 
 /// What follows one thing taken off the front.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
+pub(super) enum Next {
     /// There may be another.
     Again,
     Done,
     Tls,
+    /// The connection is held: the rest is for later.
+    Held,
 }
 
 impl Slot {
@@ -324,7 +340,7 @@ impl Core {
     }
 
     fn new_connection(&mut self, door: Door, now: Time) -> Connection {
-        let settings = &self.settings;
+        let Self { settings, habits, .. } = self;
         let interval = settings.heartbeat_interval;
         let rate = (settings.max_messages_per_second.is_some() || settings.max_bytes_per_second.is_some()).then(|| {
             Box::new(RateLimiter {
@@ -333,7 +349,15 @@ impl Core {
             })
         });
         let first_quiet = self.jitter.within(interval / 2, interval);
-        Connection::new(Start { door, now, first_quiet, rate, settings })
+        Connection::new(Start {
+            door,
+            now,
+            first_quiet,
+            rate,
+            admits: habits.admits,
+            handler_asks: habits.pings,
+            settings,
+        })
     }
 }
 

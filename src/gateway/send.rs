@@ -5,17 +5,29 @@ use super::core::Core;
 use super::id::ConnId;
 use crate::buffer::Pool;
 use crate::config::Settings;
-use crate::connection::{CloseReason, Connection, LocalReason};
+use crate::connection::{CloseReason, Compressor, Connection, LocalReason};
 use crate::timer::Time;
 use crate::wire::websocket::{FrameHeader, MAX_CONTROL, Opcode};
 use crate::wire::{Message, Prepared, Wire};
 use bytes::Bytes;
+
+/// What became of an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    /// It was taken for sending, and is sent unless the connection ends first.
+    Sent,
+    /// Too much waits for the connection already; it was not taken.
+    Full,
+    /// There is no such open connection any more, or no write queue may ever hold this much.
+    Gone,
+}
 
 impl Core {
     /// Sends one message to one connection: gathered where it is the one being served, queued otherwise.
     pub(super) fn send(&mut self, id: ConnId, message: Message<'_>, now: Time) -> Result<(), SendError> {
         let slot = self.slots.get_mut(id).ok_or(SendError::Gone)?;
         let wire = slot.connection.wire().ok_or(SendError::Gone)?;
+        slot.connection.on_message_sent(now);
         let compresses = wire == Wire::WebSocket && slot.connection.compresses(message.len(), &self.settings);
         let len = wire.encoded_len(message.len());
         if slot.connection.queued_bytes() == 0
@@ -44,16 +56,43 @@ impl Core {
         let slot = self.slots.get_mut(id).ok_or(SendError::Gone)?;
         let wire = slot.connection.wire().ok_or(SendError::Gone)?;
         check_size(&self.settings, message.body().len())?;
-        let chunk = if wire != Wire::WebSocket || !slot.connection.compresses(message.body().len(), &self.settings) {
-            Chunk::Shared(message.encoded(wire))
-        } else if slot.connection.compression().is_shareable() {
-            Chunk::Shared(message.deflated(|message| self.compressor.encode_shared(message)))
-        } else {
-            let mut encoded = Vec::new();
-            self.compressor.encode(slot.connection.compression(), message.message(), &mut encoded);
-            Chunk::encoded(encoded)
-        };
+        let chunk = chunk_for(&mut slot.connection, wire, message, &self.settings, &mut self.compressor);
+        slot.connection.on_message_sent(now);
         self.queue(id, chunk, now)
+    }
+
+    /// Sends a shared message to a connection for which little enough waits.
+    pub(super) fn offer(&mut self, id: ConnId, message: &Prepared, now: Time) -> Offer {
+        let Some(slot) = self.slots.get_mut(id) else {
+            return Offer::Gone;
+        };
+        let (Some(wire), Ok(())) = (slot.connection.wire(), check_size(&self.settings, message.body().len())) else {
+            return Offer::Gone;
+        };
+        let gathered = self.gather.len_for(id);
+        let before = slot.connection.queued_bytes();
+        let Settings { write_queue_soft_bytes: soft, write_queue_hard_bytes: hard, .. } = self.settings;
+        if before + gathered > soft || before + gathered + message.body().len() + MAX_OVERHEAD > hard {
+            self.arm_watch(id, gathered > 0);
+            return Offer::Full;
+        }
+        if gathered > 0 {
+            return self.send_prepared(id, message, now).map_or(Offer::Gone, |()| Offer::Sent);
+        }
+        let chunk = chunk_for(&mut slot.connection, wire, message, &self.settings, &mut self.compressor);
+        slot.connection.on_message_sent(now);
+        if !slot.connection.has_queue() {
+            slot.connection.lend_queue(self.spare_queues.pop().unwrap_or_default());
+        }
+        self.queued += chunk.len();
+        self.counters.messages_out += 1;
+        self.pressed |= before + chunk.len() > soft;
+        chunk.queue(&mut slot.connection, now, &mut self.pool);
+        if !slot.dirty {
+            slot.dirty = true;
+            self.dirty.push_back(id);
+        }
+        Offer::Sent
     }
 
     /// Answers a WebSocket ping.
@@ -125,17 +164,14 @@ impl Core {
     fn queue(&mut self, id: ConnId, chunk: Chunk, now: Time) -> Result<(), SendError> {
         // What was gathered before comes first; it may be more than a slow peer may leave waiting.
         if let Some(gathered) = self.gather.take(id) {
-            self.queue_rest(id, &gathered, now);
+            self.queue_rest(id, &gathered, false, now);
             self.gather.put_back(gathered);
             self.slots.get(id).filter(|slot| slot.connection.is_live()).ok_or(SendError::Gone)?;
         }
         self.queued += chunk.len();
         self.counters.messages_out += 1;
         self.mark_dirty(id);
-        self.with_queue(id, now, |connection, pool| match chunk {
-            Chunk::Shared(bytes) => connection.queue_shared(bytes, now, pool),
-            Chunk::Copied(bytes) => connection.queue_copy(&bytes, now, pool),
-        });
+        self.with_queue(id, now, |connection, pool| chunk.queue(connection, now, pool));
         Ok(())
     }
 
@@ -186,6 +222,26 @@ fn check_size(settings: &Settings, len: usize) -> Result<(), SendError> {
     if fits { Ok(()) } else { Err(SendError::TooLarge) }
 }
 
+/// A shared message as it goes to this connection.
+#[inline]
+fn chunk_for(
+    connection: &mut Connection,
+    wire: Wire,
+    message: &Prepared,
+    settings: &Settings,
+    compressor: &mut Compressor,
+) -> Chunk {
+    if wire != Wire::WebSocket || !connection.compresses(message.body().len(), settings) {
+        Chunk::Shared(message.encoded(wire))
+    } else if connection.compression().is_shareable() {
+        Chunk::Shared(message.deflated(|message| compressor.encode_shared(message)))
+    } else {
+        let mut encoded = Vec::new();
+        compressor.encode(connection.compression(), message.message(), &mut encoded);
+        Chunk::encoded(encoded)
+    }
+}
+
 enum Chunk {
     Shared(Bytes),
     Copied(Vec<u8>),
@@ -194,6 +250,13 @@ enum Chunk {
 impl Chunk {
     fn encoded(bytes: Vec<u8>) -> Self {
         if bytes.len() <= MAX_COPY { Chunk::Copied(bytes) } else { Chunk::Shared(bytes.into()) }
+    }
+
+    fn queue(self, connection: &mut Connection, now: Time, pool: &mut Pool) {
+        match self {
+            Chunk::Shared(bytes) => connection.queue_shared(bytes, now, pool),
+            Chunk::Copied(bytes) => connection.queue_copy(&bytes, now, pool),
+        }
     }
 
     fn len(&self) -> usize {

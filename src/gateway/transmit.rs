@@ -1,6 +1,6 @@
 //! The gateway's outward side: what waits is written, and what has ended is let go.
 
-use super::core::{Reading, Slot};
+use super::core::{Core, Reading, Slot, Watch, spare};
 use super::handler::Handler;
 use super::id::ConnId;
 use super::machine::Gateway;
@@ -41,11 +41,10 @@ impl<H: Handler> Gateway<H> {
         now: Time,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> FlushOutcome {
-        let gathered = self.core.gather.finish(id);
-        let Some(slot) = self.core.slots.get_mut(id).filter(|slot| slot.connection.phase() != Phase::Closed) else {
-            return FlushOutcome::default();
-        };
-        if let Some(gathered) = gathered {
+        if let Some(gathered) = self.core.gather.finish(id) {
+            let Some(slot) = self.core.slots.get_mut(id).filter(|slot| slot.connection.phase() != Phase::Closed) else {
+                return FlushOutcome::default();
+            };
             let written = write_gathered(&gathered, &mut write);
             if matches!(written, Ok((sent, Flushed::All)) if sent == gathered.len()) && slot.is_at_ease() {
                 self.core.counters.bytes_out += gathered.len() as u64;
@@ -63,7 +62,8 @@ impl<H: Handler> Gateway<H> {
             }
         }
         match self.flush_queue(id, now, &mut write) {
-            Ok(()) => self.after_flush(id, now),
+            Ok(Queue::AtEase { reads_to_end }) => FlushOutcome { reads_to_end, ..FlushOutcome::default() },
+            Ok(Queue::Other) => self.after_flush(id, now),
             Err(error) => self.fail(id, &error, now),
         }
     }
@@ -87,29 +87,42 @@ impl<H: Handler> Gateway<H> {
         FlushOutcome::default()
     }
 
+    /// Sends what waits in the queue of one connection, looking it up once: a publication has as many receivers as there
+    /// are, and each is flushed by itself.
     fn flush_queue(
         &mut self,
         id: ConnId,
         now: Time,
         write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> io::Result<()> {
-        let core = &mut self.core;
-        let Some(slot) = core.slots.get_mut(id).filter(|slot| slot.connection.queued_bytes() > 0) else {
-            return Ok(());
+    ) -> io::Result<Queue> {
+        let Core { slots, pool, settings, drained, queued, counters, spare_queues, .. } = &mut self.core;
+        let Some(slot) = slots.get_mut(id) else {
+            return Ok(Queue::Other);
         };
         let before = slot.connection.queued_bytes();
-        let (sent, result) = slot.connection.flush(now, &mut core.pool, write);
-        core.on_sent(id, sent);
-        let soft = core.settings.write_queue_soft_bytes;
-        let heard_again = before > soft && before - sent <= soft;
-        if result? == Flushed::Blocked || heard_again {
-            core.rearm(id);
+        if before == 0 || slot.connection.phase() == Phase::Closed {
+            return Ok(Queue::Other);
         }
-        Ok(())
+        let (sent, result) = slot.connection.flush(now, pool, write);
+        if slot.watch == Watch::Armed && sent > 0 && before - sent <= settings.write_queue_soft_bytes / 2 {
+            slot.watch = Watch::Listed;
+            drained.push_back(id);
+        }
+        *queued -= sent;
+        counters.bytes_out += sent as u64;
+        spare(spare_queues, slot.connection.take_empty_queue());
+        let soft = settings.write_queue_soft_bytes;
+        let heard_again = before > soft && before - sent <= soft;
+        let is_at_ease = slot.is_at_ease();
+        let reads_to_end = slot.reads_to_end;
+        if result? == Flushed::Blocked || heard_again {
+            self.core.rearm(id);
+        }
+        Ok(if is_at_ease { Queue::AtEase { reads_to_end } } else { Queue::Other })
     }
 
     fn after_flush(&mut self, id: ConnId, now: Time) -> FlushOutcome {
-        let Some(slot) = self.core.slots.get_mut(id) else {
+        let Some(slot) = self.core.slots.get_mut(id).filter(|slot| slot.connection.phase() != Phase::Closed) else {
             return FlushOutcome::default();
         };
         let resume_reading = slot.reading == Reading::Held && slot.connection.wants_bytes(&self.core.settings);
@@ -129,6 +142,14 @@ impl<H: Handler> Gateway<H> {
         }
         outcome
     }
+}
+
+/// What the flush of a queue leaves behind.
+enum Queue {
+    /// Nothing, on a connection of which nothing else hangs on that.
+    AtEase { reads_to_end: bool },
+    /// Bytes, or a connection that has to be looked at.
+    Other,
 }
 
 impl Slot {

@@ -84,7 +84,7 @@ const SIGNALS: Token = Token(1);
 const FIRST_LISTENER: usize = 2;
 const FIRST_CONNECTION: usize = 1 << 24;
 
-const DATE_EVERY: Duration = Duration::from_secs(60);
+const DATE_EVERY: Duration = Duration::from_secs(1);
 /// Commands of other threads served in one turn, before sockets have theirs again.
 const COMMAND_BUDGET: usize = 1024;
 
@@ -256,7 +256,7 @@ impl<H: Handler> EventLoop<H> {
         log::info!("nothing to load anew: no certificate is set");
     }
 
-    /// The date may be set while we run; once a minute is often enough to follow it.
+    /// The date may be set while we run; handlers rely on it to the second.
     fn look_at_date(&mut self, now: Time) {
         if self.date_at <= now {
             self.date_at = now + DATE_EVERY;

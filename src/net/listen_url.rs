@@ -4,6 +4,7 @@ use super::place::{Place, UrlError};
 use crate::connection::{Door, Encryption, ListenWire};
 use crate::wire::Wire;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 /// A place to listen: `auto://127.0.0.1:8000`, `tcp://`, `line://`, `raw://`, `ws://`, `wss://`, `tls://` (what `auto`
@@ -42,7 +43,11 @@ impl ListenUrl {
             ListenWire::Auto if serves_tls => Encryption::Offered,
             ListenWire::Auto | ListenWire::Fixed(_) => Encryption::None,
         };
-        Door { wire: self.wire, http: cfg!(feature = "websocket"), encryption, proxy: self.proxy }
+        let local = match &self.place {
+            Place::Tcp(address) => is_loopback(address),
+            Place::Unix(_) => true,
+        };
+        Door { wire: self.wire, http: cfg!(feature = "websocket"), encryption, proxy: self.proxy, local }
     }
 
     fn scheme(&self) -> &'static str {
@@ -80,6 +85,12 @@ impl FromStr for ListenUrl {
         let place = Place::parse(scheme, rest).map_err(|mend| UrlError::new(url, mend))?;
         Ok(Self { wire, tls, proxy, place })
     }
+}
+
+/// Whether this is a loopback address; a name is one of this machine only where it is `localhost`.
+fn is_loopback(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
+    host.parse::<IpAddr>().map_or(host == "localhost", |ip| ip.to_canonical().is_loopback())
 }
 
 impl fmt::Display for ListenUrl {

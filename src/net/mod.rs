@@ -16,6 +16,8 @@ mod stream;
 mod tls;
 
 pub use dialer::{DialError, DialUrl, Dialer, DialerHandle};
+#[cfg(feature = "hub")]
+pub use dialer::{HubDialer, HubHandle};
 pub use event_loop::{EventLoop, StartError, Turn};
 pub use handle::{Handle, HandleError};
 pub use listen_url::ListenUrl;

@@ -23,6 +23,8 @@ fn tick(deadline: u64) -> u64 {
 
 impl Model {
     pub fn check(&mut self, gateway: &Gateway<Recorder>, net: &Net, poll: Option<Time>) -> Verdict {
+        self.resolve_cuts(gateway)?;
+        self.check_holds(poll)?;
         self.check_probes(gateway)?;
         self.freed.retain(|(_, at)| *at == self.now);
         for slot in 0..self.conns.len() {
@@ -53,6 +55,26 @@ impl Model {
         self.check_door(net, poll)?;
         self.check_totals(gateway, net)?;
         self.check_counters(gateway)
+    }
+
+    /// What was kept of what was owed to a slow peer shows in how much waits.
+    fn resolve_cuts(&mut self, gateway: &Gateway<Recorder>) -> Verdict {
+        for slot in 0..self.conns.len() {
+            let Some(id) = self.conns[slot].as_ref().filter(|conn| !conn.is_live()).map(|conn| conn.id) else {
+                continue;
+            };
+            let probe = if self.may_probe > 0 { self.probe_frame(id) } else { Vec::new() };
+            let pending = gateway.pending_bytes(id);
+            match self.known(id)?.out.resolve(pending, MAX_GATHERED, &probe) {
+                Ok(true) => self.on_probed(id)?,
+                Ok(false) => {}
+                Err(()) => {
+                    let what = format!("{pending} bytes wait");
+                    return broken("a slow peer is owed something else than a frame and last words", Some(id), what);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn drain_deadline(&self, conn: &Conn) -> Option<u64> {
@@ -110,7 +132,8 @@ impl Model {
             }
             Some(Phase::Flushing { .. }) => !conn.is_live() && !conn.shut,
             Some(Phase::Lingering { .. }) => conn.shut,
-            Some(Phase::Closed) | None => false,
+            // The handler of the simulator admits nobody: it need not.
+            Some(Phase::Entering { .. } | Phase::Closed) | None => false,
         };
         let opened = wire.is_some() == conn.opened || !conn.is_live();
         if agrees && opened {
@@ -140,7 +163,7 @@ impl Model {
         };
         let at_once = poll.is_some_and(|at| at.as_millis() <= self.now);
         let readable = !sock.inbox.is_empty() || sock.error.is_some() || (sock.end && !conn.peer_ended);
-        let reads = conn.pending() <= self.settings.write_queue_soft_bytes;
+        let reads = conn.reads(&self.settings);
         if readable && reads && !sock.ready.read && !at_once {
             return broken("bytes lie unread and nothing will tell of them", Some(conn.id), describe(conn));
         }
@@ -191,7 +214,8 @@ impl Model {
             return broken("the count of queued bytes is wrong", None, format!("{} counted, {owed} owed", held.queued));
         }
         let raw = |conn: &Conn| conn.incoming.wire == Some(Wire::Raw);
-        let tails = self.present().any(|conn| conn.is_live() && conn.incoming.is_begun() && !raw(conn));
+        let begun = |conn: &Conn| (conn.incoming.is_begun() && !raw(conn)) || !conn.due.is_empty();
+        let tails = self.present().any(|conn| conn.is_live() && begun(conn));
         if held.lent > 0 && owed == 0 && !tails {
             return broken("buffers are lent to nobody", None, format!("{} bytes", held.lent));
         }

@@ -9,6 +9,15 @@ use tidegate::config::Settings;
 use tidegate::connection::{CloseReason, Door, Expects, LocalReason, PeerReason};
 use tidegate::gateway::{ConnId, Peer};
 
+/// Whether the handler has paused a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    None,
+    Paused,
+    /// It goes on when the reactor comes to it.
+    Resumed,
+}
+
 #[derive(Debug)]
 pub struct Conn {
     pub id: ConnId,
@@ -33,6 +42,11 @@ pub struct Conn {
     /// When its queue last fell to the soft limit: silence may be counted from here.
     pub unheld_at: u64,
     pub over_soft: bool,
+    pub hold: Hold,
+    /// The handler is to hear when its queue has drained.
+    pub watched: bool,
+    /// The most that was owed since the journal was begun.
+    pub peak: usize,
     /// It had something to say while nobody would read it, and when that was over: before then it was not silent.
     pub held: bool,
     pub silent_from: u64,
@@ -96,6 +110,11 @@ pub fn flushes(reason: CloseReason) -> bool {
     )
 }
 
+/// Whether at an end for this reason all is dropped but what has begun to leave, and last words behind it.
+pub fn cuts(reason: CloseReason) -> bool {
+    matches!(reason, CloseReason::Local(LocalReason::SlowConsumer | LocalReason::WriteTimeout))
+}
+
 impl Conn {
     pub fn new(id: ConnId, peer: Peer, door: Door, settings: &Settings, now: u64) -> Self {
         Self {
@@ -116,6 +135,9 @@ impl Conn {
             progress_at: now,
             unheld_at: now,
             over_soft: false,
+            hold: Hold::None,
+            watched: false,
+            peak: 0,
             held: false,
             silent_from: now,
             last_probe: None,
@@ -146,6 +168,7 @@ impl Conn {
 
     /// Notes how much is owed after it has changed.
     pub fn on_owed(&mut self, soft: usize, now: u64) {
+        self.peak = self.peak.max(self.pending());
         let over = self.pending() > soft;
         if self.over_soft && !over {
             let certainly = std::mem::take(&mut self.held);
@@ -169,6 +192,7 @@ impl Conn {
             Expects::First => Asks::First,
             Expects::Another => Asks::Another,
             Expects::Rest => Asks::Rest,
+            Expects::Nothing { .. } => return false,
         };
         self.visit.as_ref().is_some_and(|visit| visit.asks == asks)
     }
@@ -182,8 +206,8 @@ impl Conn {
     }
 
     /// Whether its bytes are wanted: not while it leaves too much of ours waiting.
-    fn reads(&self, settings: &Settings) -> bool {
-        self.pending() <= settings.write_queue_soft_bytes
+    pub fn reads(&self, settings: &Settings) -> bool {
+        self.hold == Hold::None && self.pending() <= settings.write_queue_soft_bytes
     }
 
     fn stall_deadline(&self, settings: &Settings) -> Option<u64> {
@@ -262,7 +286,7 @@ impl Conn {
             (CloseReason::Local(LocalReason::WriteTimeout), _) => {
                 (self.pending() > 0, self.progress_at + millis(settings.write_timeout))
             }
-            (CloseReason::Local(LocalReason::SlowConsumer), _) => (self.pending() > settings.write_queue_hard_bytes, 0),
+            (CloseReason::Local(LocalReason::SlowConsumer), _) => (self.peak > settings.write_queue_hard_bytes, 0),
             _ => (false, 0),
         };
         if due && at <= now {

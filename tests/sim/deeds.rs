@@ -357,6 +357,10 @@ impl World<'_> {
         let (prepared, reason, wait) = (self.rng.chance(50), self.rng.pick(&reasons), self.rng.below(300));
         let except = ids.first().copied().filter(|_| self.rng.chance(50));
         let choice = self.rng.below(12);
+        if self.plan.habits.pauses.is_some() && !ids.is_empty() && self.rng.chance(40) {
+            let (id, watches) = (self.rng.pick(&ids), self.rng.chance(30));
+            return self.order(if watches { Order::Watch { id } } else { Order::Offer { to: id, body } });
+        }
         let order = match choice {
             0..=3 if !ids.is_empty() => Order::Send { to: self.rng.pick(&ids), body, prepared },
             4 if !ids.is_empty() => Order::Close { id: self.rng.pick(&ids), reason },

@@ -1,6 +1,6 @@
 //! The model's rules for the door: who is let in, who is attached, who goes, and what must be over by then.
 
-use crate::conn::{Conn, Tokens, flushes, millis};
+use crate::conn::{Conn, Tokens, cuts, flushes, millis};
 use crate::handler::Recorder;
 use crate::model::{Arriving, Model, Verdict, address_of, broken};
 use crate::net::Net;
@@ -108,8 +108,9 @@ impl Model {
     pub fn on_shut_down(&mut self, id: ConnId, net: &Net, gateway: &Gateway<Recorder>) -> Verdict {
         self.settle();
         self.find_untold(id, net, gateway)?;
+        self.find_slow(id, net)?;
         let conn = self.known(id)?;
-        let flushed = conn.end.is_some_and(|(reason, _)| flushes(reason)) && conn.pending() == 0;
+        let flushed = conn.end.is_some_and(|(reason, _)| flushes(reason) || cuts(reason)) && conn.out.is_done();
         if !flushed || conn.shut || conn.peer_ended {
             return broken("our side was shut out of turn", Some(id), format!("owed {}", conn.pending()));
         }
@@ -132,7 +133,8 @@ impl Model {
         let owed = conn.pending();
         let gave_up = now >= at + millis(settings.close_timeout);
         let stalled = owed > 0 && now >= conn.progress_at + millis(settings.write_timeout);
-        let done = conn.failed || stopped || !flushes(reason) || (conn.peer_ended && owed == 0);
+        let silent = !flushes(reason) && !cuts(reason);
+        let done = conn.failed || stopped || silent || (conn.peer_ended && conn.out.is_done());
         if !(done || gave_up || stalled) {
             return broken("closed before its time", Some(id), format!("{reason} at {at}, owed {owed}"));
         }
@@ -165,6 +167,14 @@ impl Model {
             // If it ends for another reason, that will show.
             let _ = self.find_untold(id, net, gateway);
         }
+    }
+
+    /// The end of a slow one may be told after its last byte.
+    pub fn find_slow(&mut self, id: ConnId, net: &Net) -> Verdict {
+        if self.slow.contains(&id) && self.known(id)?.is_live() {
+            self.allow(id, CloseReason::Local(LocalReason::SlowConsumer), net)?;
+        }
+        Ok(())
     }
 
     fn find_untold(&mut self, id: ConnId, net: &Net, gateway: &Gateway<Recorder>) -> Verdict {
@@ -226,7 +236,11 @@ impl Model {
 /// Whether a connection in this phase has no end yet.
 pub fn is_live(phase: Phase) -> bool {
     match phase {
-        Phase::Detecting { .. } | Phase::Http { .. } | Phase::Opening { .. } | Phase::Open { .. } => true,
+        Phase::Detecting { .. }
+        | Phase::Http { .. }
+        | Phase::Entering { .. }
+        | Phase::Opening { .. }
+        | Phase::Open { .. } => true,
         Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closed => false,
     }
 }

@@ -143,7 +143,8 @@ impl World<'_> {
     /// Whoever has fallen silent must be found by now.
     fn bury_the_dead(&mut self) -> Verdict {
         let settings = &self.plan.settings;
-        if !settings.has_heartbeat() {
+        // Each pause has silence counted anew, and handlers that pause do so to anybody.
+        if !settings.has_heartbeat() || self.plan.habits.pauses.is_some() {
             return Ok(());
         }
         let seated: Vec<usize> = self.chairs.iter().skip(self.plan.clients).flatten().copied().collect();

@@ -5,7 +5,7 @@ use crate::journal::{Act, Call, Entry, Shared};
 use std::time::Duration;
 use tidegate::apps::{Broadcast, Echo};
 use tidegate::connection::{CloseReason, LocalReason};
-use tidegate::gateway::{ConnId, Context, Handler, Request, SendError, TimerId};
+use tidegate::gateway::{ConnId, Context, Handler, Reply, Request, SendError, TimerId};
 use tidegate::wire::http::{Response, Status, elements};
 use tidegate::wire::{Kind, Message, Prepared};
 
@@ -20,6 +20,8 @@ pub struct Habits {
     pub farewells: bool,
     /// Panics at one opening in so many.
     pub shy: Option<u64>,
+    /// Pauses somebody at one message in so many, for a while, and offers messages.
+    pub pauses: Option<u64>,
 }
 
 /// Something done through a context.
@@ -46,6 +48,15 @@ pub enum Order {
     Arm {
         wait: u64,
     },
+    /// A message for somebody who has not too much waiting.
+    Offer {
+        to: ConnId,
+        body: Vec<u8>,
+    },
+    /// Asks to be told when somebody's queue has drained.
+    Watch {
+        id: ConnId,
+    },
     Cancel,
     Panic,
 }
@@ -64,6 +75,9 @@ pub struct Recorder {
     /// The last who have left.
     pub past: Vec<ConnId>,
     timers: Vec<(TimerId, u64)>,
+    /// Who is paused, by the timer that ends it.
+    naps: Vec<(u64, ConnId)>,
+    heard: u64,
     tokens: u64,
     opened: u64,
     upgrades: u64,
@@ -80,6 +94,8 @@ impl Recorder {
             open: Vec::new(),
             past: Vec::new(),
             timers: Vec::new(),
+            naps: Vec::new(),
+            heard: 0,
             tokens: 0,
             opened: 0,
             upgrades: 0,
@@ -114,6 +130,11 @@ impl Recorder {
                 cx.close(id, reason);
             }
             Order::Arm { wait } => self.arm(cx, wait),
+            Order::Offer { to, body } => self.offer(cx, to, &body),
+            Order::Watch { id } => {
+                self.did(Act::Watch { id, live: cx.connection(id).is_some() });
+                cx.watch_drain(id);
+            }
             Order::Cancel => self.cancel(cx),
             Order::Panic => {
                 self.did(Act::Panic);
@@ -145,6 +166,44 @@ impl Recorder {
         self.did(Act::Broadcast { except, body, kind, receivers, took: Some(took) });
     }
 
+    fn offer(&mut self, cx: &mut Context<'_>, to: ConnId, body: &[u8]) {
+        let message = as_some_kind(body);
+        let waiting = cx.queued_bytes(to);
+        let result = cx.offer(to, &prepare(message));
+        let (body, kind) = (self.journal.keep(body), message.kind());
+        self.did(Act::Offer { to, body, kind, waiting, result });
+    }
+
+    /// Somebody may have to wait, and somebody is offered something.
+    fn doze(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        self.heard += 1;
+        let Some(one_in) = self.habits.pauses else {
+            return;
+        };
+        let other = self.open[self.heard as usize % self.open.len()];
+        if self.heard.is_multiple_of(one_in) {
+            self.nap(cx, if self.heard.is_multiple_of(5) { other } else { id });
+        }
+        if self.heard.is_multiple_of(one_in + 1) {
+            self.offer(cx, other, &vec![b'o'; self.heard as usize % 700]);
+        }
+    }
+
+    fn nap(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        self.did(Act::Pause { id, live: cx.connection(id).is_some() });
+        cx.pause(id);
+        if self.heard.is_multiple_of(3) {
+            return self.wake(cx, id);
+        }
+        self.arm(cx, self.heard % 50);
+        self.naps.push((self.tokens, id));
+    }
+
+    fn wake(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        self.did(Act::Resume { id });
+        cx.resume(id);
+    }
+
     fn receivers(&self, cx: &Context<'_>, except: Option<ConnId>) -> Vec<ConnId> {
         let others = self.open.iter().copied().filter(|id| Some(*id) != except);
         others.filter(|id| cx.connection(*id).is_some()).collect()
@@ -158,6 +217,9 @@ impl Recorder {
     }
 
     fn cancel(&mut self, cx: &mut Context<'_>) {
+        if self.timers.last().is_some_and(|(_, token)| self.naps.iter().any(|(other, _)| other == token)) {
+            return;
+        }
         if let Some((timer, token)) = self.timers.pop() {
             let found = cx.cancel_timer(timer);
             self.did(Act::Cancel { token, found });
@@ -262,6 +324,7 @@ impl Handler for Recorder {
         } else {
             self.apply(cx, id, message);
         }
+        self.doze(cx, id);
         self.journal.push(Entry::Return);
     }
 
@@ -286,7 +349,7 @@ impl Handler for Recorder {
         welcome
     }
 
-    fn on_request(&mut self, cx: &mut Context<'_>, id: ConnId, request: &Request<'_>) -> Response {
+    fn on_request(&mut self, cx: &mut Context<'_>, id: ConnId, request: &Request<'_>) -> Reply {
         let (path, body) = (self.journal.keep(request.head.path.as_bytes()), self.journal.keep(request.body));
         self.journal.push(Entry::Enter(Call::Request(id, path, body)));
         assert_eq!(cx.connection(id), None, "nothing can be sent but the answer");
@@ -296,12 +359,12 @@ impl Handler for Recorder {
                 panic!("{}", HANDLER_PANIC);
             }
             ("/big", _) => Response::text(Status::Ok, vec![b'B'; 3000]),
-            (_, App::Echo(echo)) => echo.on_request(cx, id, request),
-            (_, App::Broadcast(broadcast)) => broadcast.on_request(cx, id, request),
+            (_, App::Echo(echo)) => at_once(echo.on_request(cx, id, request)),
+            (_, App::Broadcast(broadcast)) => at_once(broadcast.on_request(cx, id, request)),
         };
         self.did(Act::Answer(Box::new(response.clone())));
         self.journal.push(Entry::Return);
-        response
+        response.into()
     }
 
     fn on_closed(&mut self, cx: &mut Context<'_>, id: ConnId, reason: CloseReason) {
@@ -319,9 +382,21 @@ impl Handler for Recorder {
         self.journal.push(Entry::Return);
     }
 
+    fn on_drained(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        self.journal.push(Entry::Enter(Call::Drained(id)));
+        if id.slot().is_multiple_of(2) {
+            self.offer(cx, id, b"what you have missed");
+        }
+        self.journal.push(Entry::Return);
+    }
+
     fn on_timer(&mut self, cx: &mut Context<'_>, token: u64) {
         self.journal.push(Entry::Enter(Call::Timer(token)));
         self.timers.retain(|(_, other)| *other != token);
+        if let Some(at) = self.naps.iter().position(|(other, _)| *other == token) {
+            let (_, id) = self.naps.remove(at);
+            self.wake(cx, id);
+        }
         if token.is_multiple_of(3) {
             self.broadcast(cx, None, b"the timer rang");
         }
@@ -331,5 +406,13 @@ impl Handler for Recorder {
             self.send(cx, past, b"to somebody who has left", token.is_multiple_of(2));
         }
         self.journal.push(Entry::Return);
+    }
+}
+
+/// The applications answer every request at once.
+fn at_once(reply: Reply) -> Response {
+    match reply {
+        Reply::Now(response) => response,
+        Reply::Later => panic!("an application answered nothing"),
     }
 }

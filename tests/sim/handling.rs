@@ -1,6 +1,6 @@
 //! The model's rules for what the handler is told and what it does.
 
-use crate::conn::millis;
+use crate::conn::{Hold, millis};
 use crate::incoming::{Item, frame};
 use crate::journal::{Act, Call, Journal};
 use crate::model::{Model, Verdict, broken, show};
@@ -14,6 +14,7 @@ use tidegate::wire::{Kind, Wire};
 
 impl Model {
     pub fn on_enter(&mut self, call: &Call, journal: &Journal, net: &Net) -> Verdict {
+        self.turn_to(call)?;
         self.settle();
         self.inside = Some(call.clone());
         match call {
@@ -25,6 +26,7 @@ impl Model {
             Call::Upgrade(id, path) => self.on_upgrade(*id, &journal.bytes[path.clone()]),
             Call::Ended(id, reason) => self.on_told_ended(*id, *reason, net),
             Call::Timer(token) => self.on_timer(*token),
+            Call::Drained(id) => self.on_drained(*id),
             Call::Task => Ok(()),
         }
     }
@@ -59,6 +61,9 @@ impl Model {
         if expected != body || expected_kind != kind {
             let what = format!("sent {expected_kind:?} {} handed on {kind:?} {}", show(&expected), show(body));
             return broken("a message came changed or out of order", Some(id), what);
+        }
+        if conn.hold != Hold::None {
+            return broken("a message from a paused connection", Some(id), show(body));
         }
         if !served || !conn.takes_messages() {
             return broken("a message after the end", Some(id), show(body));
@@ -99,7 +104,7 @@ impl Model {
         let why = match reason {
             // A probe was what made it too much.
             CloseReason::Local(LocalReason::SlowConsumer)
-                if probe > 0 && conn.pending() + probe > settings.write_queue_hard_bytes =>
+                if probe > 0 && conn.peak + probe > settings.write_queue_hard_bytes =>
             {
                 Ok(())
             }
@@ -168,6 +173,12 @@ impl Model {
                 Ok(())
             }
             Act::Cancel { token, found } => self.on_cancel(*token, *found),
+            Act::Pause { id, live } => self.on_pause(*id, *live),
+            Act::Resume { id } => self.on_resume(*id),
+            Act::Offer { to, body, kind, waiting, result } => {
+                self.on_offer(*to, &journal.bytes[body.clone()], *kind, *waiting, *result)
+            }
+            Act::Watch { id, live } => self.on_watch(*id, *live),
             Act::Panic => self.on_panic(),
         }
     }

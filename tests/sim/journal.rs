@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::ops::Range;
 use std::rc::Rc;
 use tidegate::connection::CloseReason;
-use tidegate::gateway::{ConnId, SendError};
+use tidegate::gateway::{ConnId, Offer, SendError};
 use tidegate::timer::Time;
 use tidegate::wire::Kind;
 use tidegate::wire::http::{Response, Status};
@@ -79,6 +79,7 @@ pub enum Call {
     Upgrade(ConnId, Bytes),
     Ended(ConnId, CloseReason),
     Timer(u64),
+    Drained(ConnId),
     Task,
 }
 
@@ -90,6 +91,10 @@ pub enum Act {
     Close { id: ConnId, reason: CloseReason, live: bool },
     Arm { token: u64, deadline: Time },
     Cancel { token: u64, found: bool },
+    Pause { id: ConnId, live: bool },
+    Resume { id: ConnId },
+    Offer { to: ConnId, body: Bytes, kind: Kind, waiting: usize, result: Offer },
+    Watch { id: ConnId, live: bool },
     Panic,
     Answer(Box<Response>),
     Welcome(Result<Option<&'static str>, Status>),

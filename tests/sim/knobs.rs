@@ -203,7 +203,7 @@ pub fn draw_web(rng: &mut Rng, faults: Faults, settings: &mut Settings) {
 
 /// One to four listeners, most of which take visitors.
 pub fn draw_doors(rng: &mut Rng) -> Vec<Door> {
-    let door = |wire, http| Door { wire, http, encryption: Encryption::None, proxy: false };
+    let door = |wire, http| Door { wire, http, encryption: Encryption::None, proxy: false, local: false };
     let fixed = ListenWire::Fixed;
     let weighted = [
         (4, door(fixed(Wire::WebSocket), true)),
@@ -228,6 +228,7 @@ pub fn draw_habits(rng: &mut Rng, faults: Faults) -> Habits {
         greets: rng.chance(20),
         farewells: rng.chance(20),
         shy: (faults.has(Fault::Panic) && rng.chance(30)).then(|| rng.within(2, 9)),
+        pauses: None,
     }
 }
 

@@ -20,6 +20,9 @@ mod door;
 mod endgame;
 mod handler;
 mod handling;
+mod holding;
+#[cfg(feature = "hub")]
+mod hub;
 mod incoming;
 mod journal;
 mod knobs;

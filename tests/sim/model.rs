@@ -1,6 +1,6 @@
 //! The model beside the gateway: follows the journal entry by entry and objects to whatever should not have happened.
 
-use crate::conn::{Conn, Tokens, flushes};
+use crate::conn::{Conn, Hold, Tokens, cuts, flushes};
 use crate::handler::Recorder;
 use crate::incoming::{Item, heartbeat_answer};
 use crate::journal::{Call, Entry, Journal};
@@ -164,6 +164,7 @@ impl Model {
     pub fn digest(&mut self, journal: &Journal, net: &Net, gateway: &Gateway<Recorder>) -> Verdict {
         self.observe(gateway);
         self.slow.clear();
+        self.conns.iter_mut().flatten().for_each(|conn| conn.peak = conn.pending());
         for entry in &journal.entries {
             if let Entry::Enter(Call::Ended(id, CloseReason::Local(LocalReason::SlowConsumer))) = entry {
                 self.slow.push(*id);
@@ -193,6 +194,7 @@ impl Model {
             Entry::WriteFailed { id, kind } => {
                 self.settle();
                 self.find_unseen(*id, net, gateway);
+                self.find_slow(*id, net)?;
                 self.seen.hit(Situation::WriteFailed);
                 self.on_failed(*id, *kind)
             }
@@ -226,7 +228,7 @@ impl Model {
         let Some(id) = self.serving else {
             return;
         };
-        while self.settle_one(id) {}
+        while self.conn(id).is_some_and(|conn| conn.hold == Hold::None) && self.settle_one(id) {}
     }
 
     fn settle_one(&mut self, id: ConnId) -> bool {
@@ -284,7 +286,10 @@ impl Model {
 
     /// The end of a connection, unless it has one.
     pub fn decide(&mut self, id: ConnId, reason: CloseReason) {
-        if flushes(reason) {
+        if cuts(reason) {
+            self.cut(id);
+        }
+        if flushes(reason) || cuts(reason) {
             self.tell_end(id, reason);
         }
         self.end(id, reason);
@@ -297,11 +302,25 @@ impl Model {
             return;
         };
         conn.end = Some((reason, now));
+        let was_held = std::mem::replace(&mut conn.hold, Hold::None) != Hold::None;
         conn.due.clear();
         conn.incoming.stop();
         self.ended[reason.index()] += 1;
-        if !flushes(reason) {
+        self.seen.hit_if(was_held, Situation::PausedEnded);
+        if !flushes(reason) && !cuts(reason) {
             self.forget_owed(id);
+        }
+    }
+
+    /// What was owed to a live connection is dropped, but for what has begun to leave: how much that is will show.
+    fn cut(&mut self, id: ConnId) {
+        let (now, settings) = (self.now, self.settings.clone());
+        if let Some(conn) = self.conn(id).filter(|conn| conn.is_live()) {
+            conn.out.cut();
+            conn.progress_at = now;
+            conn.visit.iter_mut().for_each(|visit| visit.is_cut = true);
+            let may_be_probed = now >= conn.probe_from(&settings);
+            self.lost_probes += usize::from(may_be_probed);
         }
     }
 
@@ -316,17 +335,26 @@ impl Model {
         }
     }
 
-    fn finish(&mut self, net: &Net, gateway: &Gateway<Recorder>) -> Verdict {
-        if let Some(id) = self.serving.take() {
-            let left = self.conn(id).and_then(|conn| conn.due.front().cloned());
-            if let Some(item) = left {
-                return broken("a message was not handed on", Some(id), format!("{item:?}"));
-            }
-            let now = self.now;
-            if let Some(conn) = self.conn(id).filter(|conn| conn.incoming.is_http() && conn.incoming.is_begun()) {
-                conn.visit.iter_mut().for_each(|visit| visit.on_begun(now));
-            }
+    /// Nobody is served any more: nothing is left but what came behind a pause.
+    pub fn finish_serving(&mut self) -> Verdict {
+        let Some(id) = self.serving.take() else {
+            return Ok(());
+        };
+        let now = self.now;
+        let Some(conn) = self.conn(id) else {
+            return Ok(());
+        };
+        if let Some(item) = conn.due.front().filter(|_| conn.hold == Hold::None) {
+            return broken("a message was not handed on", Some(id), format!("{item:?}"));
         }
+        if conn.incoming.is_http() && conn.incoming.is_begun() {
+            conn.visit.iter_mut().for_each(|visit| visit.on_begun(now));
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, net: &Net, gateway: &Gateway<Recorder>) -> Verdict {
+        self.finish_serving()?;
         self.settle_untold(net, gateway)?;
         while let Some(id) = self.must_end.pop() {
             if self.conn(id).is_some_and(|conn| conn.is_live()) {

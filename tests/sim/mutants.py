@@ -26,6 +26,8 @@ CORE, REACTOR, SEND = "src/gateway/core.rs", "src/gateway/reactor.rs", "src/gate
 RECEIVE, TRANSMIT = "src/gateway/receive.rs", "src/gateway/transmit.rs"
 FRAMES, COMPRESSION, HTTP = "src/connection/frames.rs", "src/connection/compression.rs", "src/connection/http.rs"
 PAGES, WEBSOCKET = "src/gateway/http.rs", "src/connection/websocket.rs"
+ENDING, HOLDING = "src/gateway/ending.rs", "src/gateway/holding.rs"
+OUTGOING, QUEUE = "src/connection/outgoing.rs", "src/buffer/write_queue.rs"
 
 MUTANTS = [
     # Slips of the kind that hurt most.
@@ -47,7 +49,7 @@ MUTANTS = [
      "let (owner, value) = self.pages.get_mut(id.slot())?;\n        (*owner == id).then_some(value)",
      "let (_, value) = self.pages.get_mut(id.slot())?;\n        Some(value)"),
     ("who leaves still counts against its address", CORE, "self.admission.leave(slot.peer);", "let _ = slot;"),
-    ("an end is told twice", CORE,
+    ("an end is told twice", ENDING,
      "self.ended.push_back((id, reason));", "self.ended.push_back((id, reason));\n            self.ended.push_back((id, reason));"),
     ("a panic closes nobody", "src/gateway/machine.rs",
      "core.close(id, CloseReason::Local(LocalReason::HandlerPanicked), now);", "let _ = (id, CloseReason::Local(LocalReason::HandlerPanicked));"),
@@ -56,11 +58,11 @@ MUTANTS = [
     ("heartbeat late by an interval", DEADLINES,
      "self.last_received + settings.heartbeat_timeout)", "self.last_received + settings.heartbeat_timeout + settings.heartbeat_interval)"),
     ("timer not armed again after it rang", "src/gateway/deadlines.rs",
-     "Due::Drop => core.drop_connection(id),\n        }\n        core.rearm(id);", "Due::Drop => core.drop_connection(id),\n        }"),
-    ("busy peers are probed", DEADLINES, "self.last_received.max(asked) + settings.heartbeat_interval", "asked + settings.heartbeat_interval"),
+     "Due::Drop => core.drop_connection(id),\n        }\n        self.core.rearm(id);", "Due::Drop => core.drop_connection(id),\n        }"),
+    ("busy peers are probed", DEADLINES, "quiet_since.max(asked) + settings.heartbeat_interval", "asked + settings.heartbeat_interval"),
     ("silence counted from before reading resumed", MACHINE,
      "self.last_received = now;\n        self.last_message = now;", "self.last_message = now;"),
-    ("write stall counted from the last message", MACHINE,
+    ("write stall counted from the last message", OUTGOING,
      "if queue.is_empty() {\n            self.progress_at = now;", "if queue.is_empty() {\n            self.progress_at = self.last_message;"),
     ("first bytes change no timer", RECEIVE, "                self.core.rearm(id);\n", ""),
     # Reading.
@@ -74,10 +76,10 @@ MUTANTS = [
     ("a line may be one byte too long", "src/wire/line.rs", "return if could_still_fit(bytes, max)", "return if could_still_fit(bytes, max + 1)"),
     ("PING answered in lower case", "src/connection/heartbeat.rs", 'b"PING" if forms.upper => Some(b"PONG")', 'b"PING" if forms.upper => Some(b"pong")'),
     # Writing.
-    ("a byte lost after a partial write", CORE, "self.queue_rest(id, &gathered[sent..], now);", "self.queue_rest(id, &gathered[(sent + 1).min(gathered.len())..], now);"),
+    ("a byte lost after a partial write", CORE, "self.queue_rest(id, &gathered[sent..], sent > 0, now);", "self.queue_rest(id, &gathered[(sent + 1).min(gathered.len())..], sent > 0, now);"),
     ("gathered past what waits", SEND,
      "if slot.connection.queued_bytes() == 0\n            && let Some(gathered) = self.gather.room_for(id, len)", "if let Some(gathered) = self.gather.room_for(id, len)"),
-    ("gathered bytes forgotten at a shared send", SEND, "            self.queue_rest(id, &gathered, now);\n            self.gather.put_back(gathered);\n            self.slots", "            self.gather.put_back(gathered);\n            self.slots"),
+    ("gathered bytes forgotten at a shared send", SEND, "            self.queue_rest(id, &gathered, false, now);\n            self.gather.put_back(gathered);\n            self.slots", "            self.gather.put_back(gathered);\n            self.slots"),
     ("ended connection stays after its last byte", TRANSMIT, "if over && !shut_down {", "if over && shut_down && outcome.resume_reading {"),
     ("hard limit twice as high", SEND, "if queued > self.settings.write_queue_hard_bytes {", "if queued > self.settings.write_queue_hard_bytes * 2 {"),
     ("space does not wake the writer", RECEIVE, "let flush = readiness.writable &&", "let flush = readiness.writable && readiness.closing &&"),
@@ -114,8 +116,15 @@ MUTANTS = [
     ("data behind a close is read", RECEIVE, "Input::Refused { reason, answer } => self.core.end(id, reason, &answer, now),",
      "Input::Refused { reason: CloseReason::Peer(PeerReason::Closed), answer } => self.core.send_raw(id, &answer, now),\n"
      "            Input::Refused { reason, answer } => self.core.end(id, reason, &answer, now),"),
-    ("a close frame is sent twice", CORE, "self.end(id, reason, &farewell, now);", "self.send_raw(id, &farewell, now);\n        self.end(id, reason, &farewell, now);"),
-    ("an end without a close frame", CORE, "slot.connection.wire() == Some(Wire::WebSocket) && reason.flushes()", "slot.connection.wire() == Some(Wire::Raw) && reason.flushes()"),
+    ("a close frame is sent twice", ENDING, "self.end(id, reason, &last_words, now);", "self.send_raw(id, &last_words, now);\n        self.end(id, reason, &last_words, now);"),
+    # Pauses and drained queues.
+    ("what came behind a pause is lost", RECEIVE, "self.core.keep_rest(id, rest);", "let _ = &rest;"),
+    ("what came behind a pause loses a byte", HOLDING, "let from = bytes.len() - left;", "let from = bytes.len() - left.saturating_sub(1).max(1);"),
+    ("nobody hears of a drained queue", TRANSMIT, "            core.drained.push_back(id);\n", ""),
+    ("a slow peer's frame is cut in its middle", QUEUE, "chunks == 0 && (self.sent > 0 || self.begun)", "chunks == 0 && self.begun"),
+    ("a frame's rest is taken for a whole frame", QUEUE, "self.begun = !rest.is_empty();", "self.begun = false;"),
+    ("a slow peer keeps its queue", ENDING, "self.queued -= slot.connection.cut_queue(taken, &mut self.pool);", "let _ = (slot, taken);"),
+    ("an end without a close frame", ENDING, "Some(Wire::WebSocket) => close_frame(code, words),", "Some(Wire::WebSocket) => Vec::new(),"),
     ("a close is answered with another code", WEBSOCKET, "encode_close(close.map(|close| close.code), \"\")", "encode_close(CloseCode::new(1000), \"\")"),
     ("bad text closed as a broken frame", WEBSOCKET, "Broken::InvalidText => PeerReason::InvalidText,", "Broken::InvalidText => PeerReason::ProtocolError,"),
     ("text comes back as binary", "src/wire/websocket/mod.rs", "Kind::Text => Opcode::Text,", "Kind::Text if message.len() % 7 > 0 => Opcode::Text,\n        Kind::Text => Opcode::Binary,"),
@@ -132,7 +141,7 @@ MUTANTS = [
     ("second request of a read lost", RECEIVE, "// A body of no bytes is complete.\n                return Next::Again;", "return Next::Done;"),
     ("each byte of a request gives it more time", HTTP, "if let Phase::Http { expects: Expects::Another, .. } = self.phase {", "if let Phase::Http { .. } = self.phase {"),
     ("HEAD answered with a body", PAGES, "head.method == Method::Head", "head.method == Method::Trace"),
-    ("connection stays open although it was to close", PAGES, "if close {\n            self.core.close(id", "if close && self.is_draining() {\n            self.core.close(id"),
+    ("connection stays open although it was to close", PAGES, "if close {\n            self.close(id", "if close && self.drain.is_some() {\n            self.close(id"),
     ("any page may open a WebSocket", PAGES, "if !handshake::origin_allowed(", "if now.as_millis() == 0 && !handshake::origin_allowed("),
     ("WebSockets opened while draining", PAGES, "if self.is_draining() {\n            return self.refuse_with(", "if self.is_draining() && now.as_millis() == 0 {\n            return self.refuse_with("),
     ("pages asked for free of charge", PAGES, "is_some_and(|slot| slot.connection.takes_message(now))", "is_some_and(|slot| slot.connection.takes_message(now) || true)"),
@@ -152,10 +161,45 @@ MUTANTS = [
     ("client comes back at once", "src/client/machine.rs", "attempt_at: now + next_attempt.delay", "attempt_at: now"),
 ]
 
+HUB = "src/hub/"
+HUB_MUTANTS = [
+    # Positions, histories, what comes meanwhile.
+    ("what was read and what came meanwhile doubled", HUB + "recovery.rs",
+     "let newer = meanwhile.iter().filter(|publication| publication.offset > *top);", "let newer = meanwhile.iter();"),
+    ("a subscription that was made stays silent", HUB + "beginning.rs",
+     "        self.set_standing(id, key, standing);", "        self.set_standing(id, key, Standing::Buffering);"),
+    ("a slow reader goes on one too late", HUB + "delivery.rs",
+     "subscriber.standing = Standing::Lagging(offset - 1);", "subscriber.standing = Standing::Lagging(offset);"),
+    ("who is ahead hears it again", HUB + "delivery.rs", "Standing::Ahead(at) if offset > at => {", "Standing::Ahead(at) if offset >= at => {"),
+    ("a gap does not matter", HUB + "delivery.rs", "Step::Gap => self.lose_positions(cx, key, None),", "Step::Gap => {}"),
+    ("an interruption does not matter", HUB + "mod.rs", "Event::Interrupted => self.check_positions(cx),", "Event::Interrupted => {}"),
+    ("an old page of a history is taken for a new one", HUB + "channel.rs", "        self.read = None;\n        let step", "        let step"),
+    # Tables.
+    ("who takes another's place is not found there", HUB + "subscribing.rs", "moved.at = subscription.at;", "let _ = moved;"),
+    ("a channel is heard of for ever", HUB + "subscribing.rs", "self.tell_engine(cx, Request::Unsubscribe { channel: name });", "let _ = name;"),
+    ("who leaves stays present", HUB + "subscribing.rs", "        if subscription.is_member\n", "        if subscription.is_member && announce\n"),
+    ("sessions are kept for ever", HUB + "session.rs", "is_some_and(|(until, _)| *until <= now) {", "is_some_and(|(until, _)| *until > now) {"),
+    # Sessions.
+    ("a session stays with its old connection as well", HUB + "connecting.rs",
+     "let kept = self.depart(cx, old);\n                self.sessions.end(secret);\n                cx.close(old, CloseReason::Local(LocalReason::Replaced));\n                kept",
+     "self.sessions.end(secret);\n                let _ = old;\n                Vec::new()"),
+    ("a session goes on from what was sent", HUB + "connecting.rs",
+     "told.map(|(_, told)| Recover {", "told.filter(|_| position.is_none()).map(|(_, told)| Recover {"),
+    # Commands.
+    ("commands overtake each other", HUB + "execution.rs", "if client.awaited > 0 {", "if client.awaited > 9 {"),
+    ("a key is forgotten on the way to the engine", HUB + "publishing.rs", "idempotency_key: key.map(Into::into) };",
+     "idempotency_key: key.filter(|key| key.len() < 3).map(Into::into) };"),
+    # As it once was, found by the simulator.
+    ("two pings may have one answer", HUB + "mod.rs", "client.awaited_pongs = client.awaited_pongs.saturating_add(1);", "client.awaited_pongs = 1;"),
+    ("a subscription ended while it is made is not answered", HUB + "beginning.rs",
+     "return self.not_made(cx, id, &wish, ErrorCode::PermissionDenied);", "return;"),
+    ("what is too large is dropped without a word", HUB + "waiting.rs", "        if !fits {\n", "        if !fits && id.slot() == usize::MAX {\n"),
+]
+
 
 def main():
     options = read_options()
-    chosen = [mutant for mutant in MUTANTS if not options.names or mutant[0] in options.names]
+    chosen = [mutant for mutant in MUTANTS + HUB_MUTANTS if not options.names or mutant[0] in options.names]
     with tempfile.TemporaryDirectory(prefix="tidegate-mutants-") as work:
         tree = Path(work) / "tree"
         copy_tree(tree)
@@ -174,7 +218,8 @@ def read_options():
 
 
 def copy_tree(tree):
-    for part in ("src", "tests/sim", "benches/timer_wheel.rs", "examples", "Cargo.toml", "Cargo.lock", ".clippy.toml"):
+    tests = ("tests/sim", "tests/hub", "tests/hub_client.rs", "benches/timer_wheel.rs")
+    for part in ("src", *tests, "examples", "Cargo.toml", "Cargo.lock", ".clippy.toml"):
         (tree / part).parent.mkdir(parents=True, exist_ok=True)
         source = ROOT / part
         if source.is_dir():
@@ -198,33 +243,35 @@ def is_caught(tree, name, change, seeds):
     original = path.read_text()
     path.write_text(original.replace(text, replacement))
     try:
-        build(tree, name)
-        verdict = run(tree, seeds)
+        build(tree, name, file)
+        verdict = run(tree, file, seeds)
     finally:
         path.write_text(original)
     print(f"{'caught' if verdict else 'SURVIVED':<9} {name:<46} {verdict or ''}", flush=True)
     return bool(verdict)
 
 
-def cargo(tree, *arguments, **settings):
+def cargo(tree, file, *arguments, **settings):
     # Speed of building counts here more than speed of running; the profile is release all the same.
     fast = {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16", "CARGO_INCREMENTAL": "1",
             "CARGO_TARGET_DIR": os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target" / "mutants")), "RUSTFLAGS": "-Awarnings"}
-    command = ["cargo", "test", "--release", "--no-default-features", "--features", "deflate", "--test", "sim", *arguments]
+    features = "deflate,hub" if file.startswith(HUB) else "deflate"
+    command = ["cargo", "test", "--release", "--no-default-features", "--features", features, "--test", "sim", *arguments]
     return subprocess.run(command, cwd=tree, env={**os.environ, **fast, **settings}, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LONGEST_RUN)
 
 
-def build(tree, name):
-    result = cargo(tree, "--no-run", "-j1")
+def build(tree, name, file):
+    result = cargo(tree, file, "--no-run", "-j1")
     if result.returncode:
         sys.exit(f"`{name}` does not compile:\n{result.stdout[-3000:]}")
 
 
-def run(tree, seeds):
+def run(tree, file, seeds):
     """Which seed broke which rule; nothing where all held."""
+    test = "hub_seeds_hold_and" if file.startswith(HUB) else "seeds_hold_and"
     try:
-        result = cargo(tree, "seeds_hold_and", "--", "--nocapture", TIDEGATE_SIM_SEEDS=str(seeds), TIDEGATE_SIM_SHRINK="0")
+        result = cargo(tree, file, test, "--", "--nocapture", TIDEGATE_SIM_SEEDS=str(seeds), TIDEGATE_SIM_SHRINK="0")
     except subprocess.TimeoutExpired:
         return f"hangs ({LONGEST_RUN} s)"
     found = re.search(r"^seed (\d+) broke a rule: (.*)$", result.stdout, re.MULTILINE)

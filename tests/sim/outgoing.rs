@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Outgoing {
     frames: VecDeque<Rc<[u8]>>,
     /// Bytes of the first frame that were written.
@@ -15,11 +15,15 @@ pub struct Outgoing {
     /// Frames that were pushed since the last mark: what the gateway itself sends in a turn comes before them.
     after_mark: usize,
     pub written: u64,
+    /// All was dropped but what had begun to leave, which is not known yet; and what comes behind it.
+    cut: Option<Rc<[u8]>>,
 }
 
 impl Outgoing {
     pub fn push(&mut self, frame: Rc<[u8]>) {
-        if !frame.is_empty() {
+        if self.cut.is_some() {
+            self.cut = Some(frame);
+        } else if !frame.is_empty() {
             self.pending += frame.len() as isize;
             self.frames.push_back(frame);
             self.after_mark += 1;
@@ -46,6 +50,57 @@ impl Outgoing {
         self.lead.clear();
     }
 
+    /// Drops what is owed but for what has begun to leave. One more frame that is pushed comes behind that.
+    pub fn cut(&mut self) {
+        self.settle();
+        self.cut = Some(Rc::default());
+    }
+
+    /// After a cut `pending` bytes wait: whether these can be whole frames, what has begun to leave at least and `most`
+    /// at most, and the last words. `probe` may be among them; whether it is.
+    pub fn resolve(&mut self, pending: usize, most: usize, probe: &[u8]) -> Result<bool, ()> {
+        let Some(words) = self.cut.take() else {
+            return Ok(false);
+        };
+        for extra in [&[][..], probe] {
+            let (mut kept, mut sum) = (0, 0);
+            while sum + extra.len() + words.len() < pending || (kept == 0 && self.front > 0) {
+                let Some(frame) = self.frames.get(kept) else {
+                    break;
+                };
+                sum += frame.len() - if kept == 0 { self.front } else { 0 };
+                kept += 1;
+            }
+            if sum + extra.len() + words.len() == pending && (kept <= 1 || sum <= most) {
+                self.frames.truncate(kept);
+                self.frames.extend([Rc::from(extra), words].into_iter().filter(|frame: &Rc<[u8]>| !frame.is_empty()));
+                (self.pending, self.after_mark) = (pending as isize, 0);
+                return Ok(!extra.is_empty());
+            }
+        }
+        Err(())
+    }
+
+    /// Whether nothing more can be owed: all was written, or after a cut as much as must be.
+    pub fn is_done(&self) -> bool {
+        match &self.cut {
+            None => self.pending <= 0,
+            Some(words) => words.is_empty() && self.front == 0 && self.lead.is_empty(),
+        }
+    }
+
+    /// After a cut the last words may stand at any frame's end: what was owed before them has been dropped.
+    fn skip_to_words(&mut self, data: &[u8]) {
+        let begins = |frame: &Rc<[u8]>| frame.iter().zip(data).all(|(ours, theirs)| ours == theirs);
+        let is_between = self.front == 0 && self.lead.is_empty();
+        if let Some(words) = self.cut.take_if(|words| is_between && !words.is_empty() && begins(words)) {
+            self.frames.clear();
+            self.pending = words.len() as isize - data.len() as isize;
+            self.after_mark = 0;
+            self.frames.push_back(words);
+        }
+    }
+
     /// Forgets what is owed: it will never be written.
     pub fn clear(&mut self) {
         *self = Self { written: self.written, ..Self::default() };
@@ -57,6 +112,7 @@ impl Outgoing {
         let mut probes = 0;
         self.pending -= data.len() as isize;
         while !data.is_empty() {
+            self.skip_to_words(data);
             // What waited before the deadlines were served goes first.
             let older = self.frames.len() > self.after_mark;
             let may_begin = self.front == 0 && !older && (may_probe > probes || !self.lead.is_empty());

@@ -138,9 +138,10 @@ impl Plan {
             actions: Vec::new(),
         };
         plan.open_doors();
+        plan.let_pause();
         plan.clients =
             if plan.settings.max_message_bytes >= 24 && rng.chance(40) { rng.size(1, plan.chairs) } else { 0 };
-        if plan.plain_listeners().is_empty() {
+        if plan.plain_listeners().is_empty() || plan.habits.pauses.is_some() {
             plan.clients = 0;
         }
         if plan.clients > 0 {
@@ -160,6 +161,18 @@ impl Plan {
         let rng = &mut Rng::new(self.seed ^ 0x0eb5_0c4e_7000);
         draw_web(rng, self.faults, &mut self.settings);
         self.listeners = draw_doors(rng);
+    }
+
+    /// One seed in eight has a handler that pauses its connections, under every fault there is on plain wires. What the
+    /// gateway answers by itself, and when, nobody would see there: it answers nothing.
+    fn let_pause(&mut self) {
+        if self.seed % 8 != 6 {
+            return;
+        }
+        let rng = &mut Rng::new(self.seed ^ 0x9a05_e000);
+        self.habits.pauses = Some(rng.within(2, 9));
+        self.settings.heartbeat_answers = HeartbeatForms::NONE;
+        self.settings.heartbeat_probe = None;
     }
 
     pub fn is_web(&self) -> bool {

@@ -15,6 +15,7 @@ use tidegate::wire::Wire;
 impl Model {
     pub fn on_read(&mut self, id: ConnId, bytes: &[u8], room: usize) -> Verdict {
         self.settle();
+        self.on_read_on(id)?;
         let (now, seen) = (self.now, self.seen.clone());
         self.serving = Some(id);
         self.bytes_in += bytes.len() as u64;
@@ -71,6 +72,7 @@ impl Model {
 
     pub fn on_read_end(&mut self, id: ConnId) -> Verdict {
         self.settle();
+        self.on_read_on(id)?;
         let pending = {
             let conn = self.known(id)?;
             conn.peer_ended = true;
@@ -106,7 +108,7 @@ impl Model {
         self.settle();
         self.find_unseen(id, net, gateway);
         let (now, soft, probe) = (self.now, self.settings.write_queue_soft_bytes, self.probe_frame(id));
-        let may_probe = self.may_probe;
+        let (may_probe, is_slow) = (self.may_probe, self.slow.contains(&id));
         self.bytes_out += data.len() as u64;
         let seen = self.seen.clone();
         let conn = self.known(id)?;
@@ -115,7 +117,16 @@ impl Model {
         }
         seen.hit_if(data.len() < offered, Situation::PartialWrite);
         conn.progress_at = now;
-        let probes = match conn.out.written(data, &probe, may_probe) {
+        let before = (is_slow && conn.is_live()).then(|| conn.out.clone());
+        let mut written = conn.out.written(data, &probe, may_probe);
+        // The end is told after its last words: what does not fit before it must fit behind it.
+        if let Some(before) = before.filter(|_| written.is_err()) {
+            conn.out = before;
+            self.allow(id, CloseReason::Local(LocalReason::SlowConsumer), net)?;
+            written = self.known(id)?.out.written(data, &probe, may_probe);
+        }
+        let conn = self.known(id)?;
+        let probes = match written {
             Ok(probes) => probes,
             Err(at) => {
                 let what = format!("byte {at} of the stream, in a write of {} bytes: {}", data.len(), show(data));

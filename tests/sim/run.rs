@@ -47,6 +47,12 @@ pub fn quiet_panics() {
     }));
 }
 
+/// The last panic that was no handler's own, once.
+#[cfg(feature = "hub")]
+pub fn last_panic() -> Option<String> {
+    PANICKED.take()
+}
+
 pub fn run(plan: &Plan, seen: &Seen, keeps_lines: bool) -> Outcome {
     PANICKED.take();
     let mut world = World::new(plan, seen.clone(), keeps_lines);

@@ -128,7 +128,7 @@ fn a_wrong_value_tells_its_setting_place_text_and_mend() {
 
 #[test]
 fn a_wrong_value_is_told_even_where_a_flag_overrides_it() {
-    check(&["--app=echo"], &[], "app = 'ekho'", &["app = \"ekho\" (gateway.toml:1): choose echo or broadcast"]);
+    check(&["--app=echo"], &[], "app = 'ekho'", &["app = \"ekho\" (gateway.toml:1): choose hub, echo or broadcast"]);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn messages_too_long_for_detection_are_warned_of() {
 }
 
 /// A value other than the default for each setting.
-const SAMPLES: [(&str, &str); 34] = [
+const SAMPLES: [(&str, &str); 54] = [
     ("listen", "tcp://127.0.0.1:9000"),
     ("app", "broadcast"),
     ("log_level", "debug"),
@@ -191,7 +191,29 @@ const SAMPLES: [(&str, &str); 34] = [
     ("tls_key", "/etc/tls/key.pem"),
     ("tls_client_ca", "/etc/tls/clients.pem"),
     ("tls_require_client_certificate", "true"),
+    ("insecure", "true"),
+    ("allow_anonymous", "true"),
+    ("token_hmac_secret", SECRETS),
+    ("token_public_key", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/token-public-key.pem")),
+    ("token_jwks", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/token-keys.json")),
+    ("token_audience", "chat"),
+    ("token_issuer", "https://login.example.com"),
+    ("api_key", "a1b2c3"),
+    ("max_channels_per_connection", "64"),
+    ("max_channel_name_bytes", "100"),
+    ("max_channels", "5000"),
+    ("recovery_limit", "50"),
+    ("session_ttl", "5m"),
+    ("max_kept_sessions", "0"),
+    ("idempotency_ttl", "1m"),
+    ("max_idempotency_keys", "100"),
+    ("refresh_grace", "5s"),
+    ("max_commands_per_second", "20"),
+    ("max_publications_per_second", "10"),
+    ("max_errors", "10"),
 ];
+const SECRETS: &str = "0123456789abcdef0123456789abcdef,fedcba9876543210fedcba9876543210";
+const SECRET: [&str; 2] = ["token_hmac_secret", "api_key"];
 /// What the settings of TLS need beside them.
 const COMPANIONS: [&str; 3] = ["tls_certificate = \"a\"", "tls_key = \"b\"", "tls_client_ca = \"c\""];
 
@@ -211,7 +233,8 @@ fn every_setting_is_reached_by_all_three_spellings() {
             [read(&[&flag], &[], &file), read(&[], &[(&variable, sample)], &file), read(&[], &[], &with_line)]
         {
             assert_eq!(reading.problems, [""; 0], "{key}");
-            assert!(reading.changes().iter().any(|(name, value, _)| *name == key && value == sample), "{key}");
+            let shown = if SECRET.contains(&key) { values::HIDDEN } else { sample };
+            assert!(reading.changes().iter().any(|(name, value, _)| *name == key && value == shown), "{key}");
         }
     }
 }
@@ -233,6 +256,7 @@ fn settings_of_tls_that_lack_their_other_half_are_told() {
 #[test]
 fn the_defaults_are_those_of_the_library() {
     assert_eq!(Configuration::default().settings, Settings::default());
+    assert_eq!(Configuration::default().hub, HubSettings::default());
 }
 
 #[test]
@@ -245,9 +269,66 @@ fn what_is_shown_reads_back_as_the_same() {
 }
 
 #[test]
+fn keys_of_tokens_reach_the_hub_whole() {
+    let hub = read(&[&format!("--token-hmac-secret={SECRETS}")], &[], "api_key = 'k'").configuration.hub;
+    assert_eq!(hub.tokens.hmac_secrets.join(","), SECRETS);
+    assert_eq!(hub.api_key.as_deref(), Some("k"));
+    let file = "token_hmac_secret = ['first of them', 'second']";
+    assert_eq!(read(&[], &[], file).configuration.hub.tokens.hmac_secrets, ["first of them", "second"]);
+    assert!(read(&["--token-hmac-secret=off"], &[], file).configuration.hub.tokens.hmac_secrets.is_empty());
+}
+
+#[test]
+fn no_secret_is_shown_in_a_report_or_a_refusal() {
+    let hub = |file: &str| {
+        let reading = read(&[], &[], file);
+        format!("{:?} {:?} {:?}", reading.problems, reading.warnings, reading.changes())
+    };
+    for file in ["token_hmac_secret = 'hunter2'", "api_key = 'hunter2 '", "token_hmac_secret = ['hunter2', '']"] {
+        let told = hub(file);
+        assert!(!told.contains("hunter2") && told.contains("not shown"), "{told}");
+    }
+    let told = hub("token_hmac_secret = 'hunter2'");
+    assert!(told.contains("fewer than 32 bytes"), "{told}");
+}
+
+#[test]
+fn keys_that_cannot_be_used_are_told_with_their_place() {
+    let book = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md");
+    for (key, path, mend) in [
+        ("token_public_key", "/no/such.pem", "name a file that can be read"),
+        ("token_jwks", "/no/such.json", "name a file that can be read"),
+        ("token_public_key", book, "PEM"),
+        ("token_jwks", book, "JSON Web Key Set"),
+    ] {
+        let problems = read(&[], &[], &format!("{key} = '{path}'")).problems;
+        assert!(problems.len() == 1 && problems[0].starts_with(&format!("{key} = \"{path}\" (gateway.toml:1): ")));
+        assert!(problems[0].contains(mend), "{problems:?}");
+    }
+}
+
+#[test]
+fn settings_of_the_hub_at_odds_are_told_with_their_place() {
+    check(
+        &["--recovery-limit=0"],
+        &[("TIDEGATE_SESSION_TTL", "1ms")],
+        "",
+        &[
+            "recovery_limit = \"0\" (flag --recovery-limit): choose 1 to 1000000",
+            "session_ttl = \"1ms\" (environment TIDEGATE_SESSION_TTL): make it 1s or more; to keep none at all set \
+             max_kept_sessions to 0",
+        ],
+    );
+}
+
+#[test]
 fn the_operators_book_has_every_setting_with_its_default() {
     let book = include_str!("../../../docs/OPERATIONS.md");
     for (key, default) in Configuration::default().shown() {
+        let row = format!("| `{key}` | `{default}` |");
+        assert!(book.contains(&row), "docs/OPERATIONS.md lacks a row that begins {row}");
+    }
+    for (key, default) in hub_options::shown_namespace(&HubSettings::default().default_namespace) {
         let row = format!("| `{key}` | `{default}` |");
         assert!(book.contains(&row), "docs/OPERATIONS.md lacks a row that begins {row}");
     }

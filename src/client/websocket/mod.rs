@@ -15,7 +15,7 @@ use crate::wire::Message;
 use crate::wire::websocket::Shared;
 use crate::wire::websocket::{CloseCode, CloseFrame, DeflateParams, FrameHeader, OFFER, Opcode, opcode_of};
 
-use keys::Keys;
+pub(super) use keys::Keys;
 
 pub(super) use frames::FrameStream;
 pub(super) use upgrade::{Agreed, Upgrade};

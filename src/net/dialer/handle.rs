@@ -1,6 +1,8 @@
 //! Other threads' way to a dialer: a bounded queue, and one wake-up however many messages wait.
 
+use super::driver::Orders;
 use crate::client::{Client, Refusal, Room, SendError};
+use crate::timer::Time;
 use crate::wire::OwnedMessage;
 use mio::Waker;
 use std::collections::VecDeque;
@@ -97,24 +99,12 @@ impl DialerHandle {
     }
 
     /// Takes everything that waits; the next message or wish wakes the dialer again.
-    pub(super) fn take(&self) -> (VecDeque<OwnedMessage>, Wish) {
+    fn take(&self) -> (VecDeque<OwnedMessage>, Wish) {
         let mut inbox = self.lock();
         let messages = std::mem::take(&mut inbox.messages);
         inbox.beyond.messages += messages.len();
         inbox.beyond.bytes += std::mem::take(&mut inbox.bytes);
         (messages, std::mem::take(&mut inbox.wish))
-    }
-
-    /// Makes room for what has left the client since, or refuses everything once the client has ended.
-    pub(super) fn update(&self, client: &Client) {
-        let mut inbox = self.lock();
-        inbox.beyond = Load { messages: client.waiting_messages(), bytes: client.waiting_bytes() };
-        inbox.ended = client.is_ended();
-    }
-
-    /// Refuses everything from here on: there is no dialer any more.
-    pub(super) fn end(&self) {
-        self.lock().ended = true;
     }
 
     fn wish(&self, wish: Wish) {
@@ -138,6 +128,34 @@ impl DialerHandle {
     /// A thread that panicked here has at most failed to push one message, so the inbox is sound.
     fn lock(&self) -> MutexGuard<'_, Inbox> {
         self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Orders<Client> for DialerHandle {
+    fn carry_out(&self, client: &mut Client, _: Time) -> bool {
+        let (messages, wish) = self.take();
+        for message in messages {
+            // Only an end that the handles have not been told of yet can be in its way.
+            if let Err(error) = client.send(message) {
+                log::debug!("{error}");
+            }
+        }
+        if wish == Wish::Stop {
+            client.stop();
+        }
+        wish == Wish::Return
+    }
+
+    /// Makes room for what has left the client since, or refuses everything once the client has ended.
+    fn update(&self, client: &Client) {
+        let mut inbox = self.lock();
+        inbox.beyond = Load { messages: client.waiting_messages(), bytes: client.waiting_bytes() };
+        inbox.ended = client.is_ended();
+    }
+
+    /// Refuses everything from here on.
+    fn end(&self) {
+        self.lock().ended = true;
     }
 }
 

@@ -4,10 +4,11 @@
 #[cfg(feature = "tls")]
 mod tls;
 
+use super::driver::Orders;
 use super::*;
 use crate::client::{EndReason, Refusal, Wait};
 use crate::connection::{CloseReason, PeerReason};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::thread;
@@ -236,7 +237,8 @@ fn handles_keep_to_the_limits_of_the_client() {
     for _ in 0..2 {
         handle.send(b"x".to_vec()).unwrap();
     }
-    dialer.take_orders();
+    let driver = &mut dialer.driver;
+    driver.orders.carry_out(&mut driver.client, Time::ZERO);
     handle.send(b"x".to_vec()).unwrap();
     let refused = handle.send(b"y".to_vec()).unwrap_err();
     assert_eq!((refused.refusal, refused.message), (Refusal::TooManyMessages(3), b"y".to_vec().into()));

@@ -75,7 +75,7 @@ impl<'a> CloseFrame<'a> {
     /// Appends the payload: the code and as many whole characters of the reason as fit in [`MAX_REASON`] bytes.
     pub fn encode(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.code.get().to_be_bytes());
-        out.extend_from_slice(&self.reason.as_bytes()[..fitting(self.reason)]);
+        out.extend_from_slice(fitting(self.reason).as_bytes());
     }
 }
 
@@ -89,9 +89,10 @@ impl CloseError {
     }
 }
 
-/// Length of the whole characters at the front of `reason` that fit.
-fn fitting(reason: &str) -> usize {
-    (0..=reason.len().min(MAX_REASON)).rev().find(|&end| reason.is_char_boundary(end)).unwrap_or(0)
+/// As many whole characters of `reason` as fit in [`MAX_REASON`] bytes.
+pub fn fitting(reason: &str) -> &str {
+    let end = (0..=reason.len().min(MAX_REASON)).rev().find(|&end| reason.is_char_boundary(end)).unwrap_or(0);
+    &reason[..end]
 }
 
 #[cfg(test)]

@@ -77,11 +77,11 @@ impl Deflater {
     ///
     /// What is appended may be longer than the message, by an eighth of it and a few bytes.
     pub fn deflate(&mut self, message: &[u8], reset: bool, out: &mut Vec<u8>) {
-        if message.is_empty() {
-            return out.push(EMPTY);
-        }
         if reset {
             self.zlib.reset();
+        }
+        if message.is_empty() {
+            return out.push(EMPTY);
         }
         let start = out.len();
         out.reserve(message.len() / 2 + STEP);

@@ -13,7 +13,7 @@ mod utf8;
 
 use super::{Kind, Message};
 
-pub use close::{CloseCode, CloseError, CloseFrame, MAX_REASON};
+pub use close::{CloseCode, CloseError, CloseFrame, MAX_REASON, fitting};
 #[cfg(feature = "deflate")]
 pub use deflate::{Contexts, Deflater, InflateError, Inflater, Shared};
 pub use extension::{DeflateParams, InvalidAnswer, OFFER, negotiate};

@@ -27,6 +27,8 @@ pub struct Visit {
     pub from: u64,
     pub by: u64,
     handshake: u64,
+    /// What it was to hear was dropped, but for what had begun to leave and the last words.
+    pub is_cut: bool,
 }
 
 impl Visit {
@@ -40,6 +42,7 @@ impl Visit {
             from: now + handshake,
             by: now + handshake,
             handshake,
+            is_cut: false,
         }
     }
 
@@ -68,6 +71,11 @@ impl Visit {
         for heard in self.ear.feed(bytes)? {
             match heard {
                 Heard::Ping(payload) if payload.is_empty() => {}
+                Heard::Close(code) if self.is_cut => {
+                    if self.expected.drain(..).next_back() != Some(Heard::Close(code)) {
+                        return Err(format!("a Close frame with {code:?}"));
+                    }
+                }
                 heard => match self.expected.pop_front() {
                     Some(expected) if expected == heard => {}
                     expected => return Err(format!("{heard:?} instead of {expected:?}")),
@@ -89,11 +97,18 @@ pub fn code_of(reason: CloseReason) -> u16 {
     match reason {
         CloseReason::Local(Normal | IdleTimeout) => 3000,
         CloseReason::Local(Draining | Stopped) => 3001,
-        CloseReason::Local(HandlerPanicked) => 3004,
+        CloseReason::Local(HandlerPanicked | ServerError) => 3004,
+        CloseReason::Local(Expired) => 3005,
+        CloseReason::Local(SubscriptionExpired) => 3006,
         CloseReason::Local(SlowConsumer) => 3008,
         CloseReason::Local(WriteTimeout) | CloseReason::Transport(_) => 3009,
         CloseReason::Local(TooManyAccepts | TooManyMessages | TooManyBytes) => 3013,
-        CloseReason::Local(Kicked) => 3503,
+        CloseReason::Local(InsufficientState) => 3010,
+        CloseReason::Local(ForcedReconnect) => 3011,
+        CloseReason::Local(InvalidToken) => 3500,
+        CloseReason::Local(Kicked | Custom) => 3503,
+        CloseReason::Local(ChannelLimit) => 3505,
+        CloseReason::Local(TooManyErrors) => 3509,
         CloseReason::Local(TooManyConnections | TooManyFromIp) => 3504,
         CloseReason::Local(Unauthorised | UntrustedProxy | OriginRefused) => 3507,
         CloseReason::Local(Replaced) => 4500,
@@ -109,7 +124,7 @@ fn peer_code(reason: PeerReason) -> u16 {
         InvalidText | InvalidData => 1007,
         MessageTooLarge | TooManyFragments => 1009,
         HeartbeatTimeout => 3012,
-        HttpNotServed | TlsNotServed | TlsRequired | TlsFailed | BadProxyHeader | BadRequest => 3501,
+        HttpNotServed | TlsNotServed | TlsRequired | TlsFailed | BadProxyHeader | BadRequest | BadCommand => 3501,
         HandshakeTimeout => 3502,
     }
 }

@@ -236,6 +236,17 @@ fn memory_grows_with_what_is_produced_and_not_with_what_is_allowed() {
 }
 
 #[test]
+fn an_empty_message_that_begins_afresh_forgets_what_was_before() {
+    let (mut deflater, mut inflater) = (Deflater::new(9), Inflater::new());
+    for (message, reset) in [(&b"a"[..], false), (b"", true), (b"aaaa", false)] {
+        let (mut payload, mut out) = (Vec::new(), Vec::new());
+        deflater.deflate(message, reset, &mut payload);
+        inflater.inflate(&payload, 4, reset, &mut out).unwrap();
+        assert_eq!(out, message);
+    }
+}
+
+#[test]
 fn a_message_of_empty_blocks_comes_to_its_end() {
     check(&b"\x03\x00".repeat(50_000), b"");
     check(&[&b"\x00\x00\x00\xff\xff".repeat(50_000)[..], b"\x00"].concat(), b"");
