@@ -2,7 +2,8 @@
 """What tidegate costs beside the floor: server CPU time a message, in rounds that take turns.
 
 Builds the programs in C with `cc -O2` into build/ and plays 64 connections x 64 bytes at depth 1 and 16 on each wire;
-on ws also 1,000 connections, messages of 16 KiB, and handshakes. The server is pinned to one CPU and the load to
+on ws also 1,000 connections, messages of 16 KiB, and handshakes. `--hub` plays publications to 1,000 and 10,000
+subscribers of the hub beside a broadcast of as many bytes by the floor. The server is pinned to one CPU and the load to
 another. CPU time is read from the server's own clock (see clock_getcpuclockid(3)), to the nanosecond and over all its
 threads, while nothing is in flight. Each round runs the contestants one right after the other, and its ratio is of that
 round alone, so a slow minute of the machine strikes both; the verdict is the median of the rounds' ratios. The same
@@ -46,18 +47,26 @@ class Shape(NamedTuple):
         depth = f" x {self.depth}" if self.depth > 1 else ""
         return f"{self.connections} x {self.payload} B{depth}"
 
+    @property
+    def is_fan_out(self):
+        return self.what in ("deliveries", "publications")
+
     def count(self):
         """Of a run."""
         return 50_000 if self.what == "handshakes" else 3_000_000 if self.depth > 1 else 300_000
 
     def app(self):
-        return "broadcast" if self.what == "deliveries" else "echo"
+        return {"deliveries": "broadcast", "publications": "hub"}.get(self.what, "echo")
 
 
 SHAPES = [Shape(64, 64, 1), Shape(64, 64, 16)]
 HANDSHAKES = Shape(64, 0, 1, "handshakes")
 WS_SHAPES = [*SHAPES, Shape(1000, 64, 1), Shape(64, 16384, 1), HANDSHAKES]
 BROADCASTS = [Shape(1 + receivers, 64, depth, "deliveries") for receivers in (1000, 10000) for depth in (1, 16)]
+PUBLICATIONS = [Shape(1 + receivers, 128, depth, "publications") for receivers in (1000, 10000) for depth in (1, 16)]
+# Around a publication's data, where the channel has a name of 8 bytes, the publisher a UUID and the offset 4 digits.
+PUSH_BYTES = len('{"push":{"channel":"load:fan","pub":{"data":"","info":{"client":"","user":""},"offset":1234}}}') + 36
+HUB_LIMIT = 1.10
 
 
 def main():
@@ -82,6 +91,7 @@ def read_options():
     parser.add_argument("--payload", type=int)
     parser.add_argument("--handshakes", action="store_true", help="only these, and only on ws")
     parser.add_argument("--broadcast", action="store_true", help="one sends to 1,000 and 10,000 others; only on ws")
+    parser.add_argument("--hub", action="store_true", help="publications to 1,000 and 10,000 subscribers; only on ws")
     parser.add_argument("--text", action="store_true", help="text frames on ws, instead of binary ones")
     parser.add_argument(
         "--messages", type=int, help="a run, instead of 300,000 at depth 1, 3,000,000 deeper, and 50,000 handshakes"
@@ -95,14 +105,14 @@ def read_options():
     )
     options = parser.parse_args()
     options.rival = options.vs or "tidegate"
-    if options.handshakes or options.broadcast:
+    if options.handshakes or options.broadcast or options.hub:
         options.wire = ["ws"]
     return options
 
 
 def shapes_of(options, wire):
-    if options.handshakes or options.broadcast:
-        return BROADCASTS * options.broadcast + [HANDSHAKES] * options.handshakes
+    if options.handshakes or options.broadcast or options.hub:
+        return BROADCASTS * options.broadcast + PUBLICATIONS * options.hub + [HANDSHAKES] * options.handshakes
     if options.depth or options.connections or options.payload:
         return [Shape(options.connections or 64, options.payload or 64, depth) for depth in options.depth or [1, 16]]
     return WS_SHAPES if wire == "ws" else SHAPES
@@ -130,7 +140,8 @@ def play_round(options, wire, shapes, n):
 
 def conclude(wire, shapes, rounds):
     for shape in shapes:
-        limit = f"   limit {LIMITS[wire]:.2f}" if shape.depth == 1 or wire == "ws" else ""
+        most = HUB_LIMIT if shape.what == "publications" else LIMITS[wire]
+        limit = f"   limit {most:.2f}" if shape.depth == 1 or wire == "ws" else ""
         print_row("median", shape, [median(column) for column in zip(*(rows[shape] for rows in rounds))], limit)
     if set(SHAPES) <= set(shapes):
         floor, rival = (median(rows[SHAPES[1]][n] / rows[SHAPES[0]][n] for rows in rounds) for n in (3, 4))
@@ -150,7 +161,7 @@ def measure(options, who, wire, shape):
         server = start(command(options, who, wire, shape, port), options.server_cpu, stdout=log, stderr=log)
         try:
             wait_for(port, server, log)
-            return play(options, server.pid, wire, shape, port)
+            return play(options, who, server.pid, wire, shape, port)
         finally:
             server.kill()
             server.wait()
@@ -158,17 +169,18 @@ def measure(options, who, wire, shape):
 
 def command(options, who, wire, shape, port):
     if who == "floor":
-        broadcast = ["--broadcast"] if shape.what == "deliveries" else []
+        broadcast = ["--broadcast"] if shape.is_fan_out else []
         return [BUILD / "ws_echo", str(port), *broadcast] if wire == "ws" else [BUILD / "echo", wire, str(port)]
     url = f"{WIRES[wire]}://127.0.0.1:{port}"
     if options.vs:
         return shlex.split(options.vs.format(port=port, wire=wire, url=url, app=shape.app()))
-    return [TIDEGATE, "serve", "--app", shape.app(), "--listen", url]
+    hub = ["--config", HERE / "hub.toml"] if shape.app() == "hub" else []
+    return [TIDEGATE, "serve", "--app", shape.app(), "--listen", url, *hub]
 
 
-def play(options, server_pid, wire, shape, port):
+def play(options, who, server_pid, wire, shape, port):
     wanted = options.messages or shape.count()
-    load_command = [BUILD / "load", wire, str(port), "--gate", *load_options(options, wire, shape)]
+    load_command = [BUILD / "load", wire, str(port), "--gate", *load_options(options, who, wire, shape)]
     load_command += ["--messages", str(wanted), "--warm-up", str(wanted // 10)]
     load = start(load_command, options.load_cpu, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -187,8 +199,13 @@ def play(options, server_pid, wire, shape, port):
     return used / 1000 / int(count), float(rate)
 
 
-def load_options(options, wire, shape):
+def load_options(options, who, wire, shape):
     connections = ["--connections", str(shape.connections)]
+    if shape.what == "publications":
+        depth = ["--depth", str(shape.depth)]
+        # The floor sends as many bytes as a push has.
+        alike = ["--payload", str(shape.payload + PUSH_BYTES), "--broadcast", "--text"]
+        return [*connections, *depth, *(alike if who == "floor" else ["--payload", str(shape.payload), "--hub"])]
     if shape == HANDSHAKES:
         return [*connections, "--handshakes"]
     broadcast = ["--broadcast"] if shape.what == "deliveries" else []

@@ -1,7 +1,7 @@
 /* Plays ping-pong with an echo server over many connections and says how many messages a second came back.
  *
  *     load raw|line|len|ws PORT [--connections 64] [--payload 64] [--depth 1] [--messages 200000 | --seconds S]
- *                               [--warm-up 0] [--gate] [--text] [--broadcast | --handshakes]
+ *                               [--warm-up 0] [--gate] [--text] [--broadcast | --handshakes | --hub]
  *
  * Each connection keeps `depth` messages in flight: what came back whole is replaced at once, by one send. Every
  * connection walks through a ring of different messages from a place of its own, and each byte that comes back is
@@ -14,6 +14,9 @@
  *
  * With --broadcast the first connection sends `depth` messages at once, and more when all others have received them;
  * `messages` counts what they receive, in whole rounds.
+ *
+ * With --hub the server is tidegate's hub: the first connection publishes, all others have subscribed, and the payload is
+ * a publication's data (at least 10 bytes), of which every receiver checks the number (see hub.h).
  *
  * With --gate it says `ready` when the warm-up is over and nothing is in flight, and goes on when it is sent a line:
  * whoever measures the server reads its clocks in between.
@@ -66,7 +69,7 @@ static struct {
     size_t connections, payload, depth;
     uint64_t messages, warm_up;
     double seconds;
-    bool gate, text, broadcast, handshakes;
+    bool gate, text, broadcast, handshakes, hub;
 } options = {.connections = 64, .payload = 64, .depth = 1, .messages = 200000};
 
 /* Framed messages twice in a row, so that any stretch of up to `len` bytes is contiguous. */
@@ -96,6 +99,8 @@ static double now(void) {
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
+
+#include "hub.h"
 
 static bool on(const char *wire) {
     return !strcmp(options.wire, wire);
@@ -166,7 +171,8 @@ static int connect_from(in_addr_t source) {
 }
 
 static void ask_for_upgrade(int fd) {
-    if (send(fd, upgrade_request, sizeof upgrade_request - 1, MSG_NOSIGNAL) != sizeof upgrade_request - 1)
+    const char *request = options.hub ? hub_upgrade_request : upgrade_request;
+    if (send(fd, request, strlen(request), MSG_NOSIGNAL) != (ssize_t)strlen(request))
         fail("the handshake was not taken: %s", strerror(errno));
 }
 
@@ -188,6 +194,7 @@ static void open_connection(struct connection *connection, size_t n) {
         ask_for_upgrade(fd);
         check_upgrade(fd);
     }
+    if (options.hub) hub_enter(fd, n);
     fcntl(fd, F_SETFL, O_NONBLOCK);
     connection->fd = fd;
     if (options.broadcast) n = 0; /* all receive the same */
@@ -227,6 +234,10 @@ static void start_round(void) {
     to_start -= to_start < deliveries ? to_start : deliveries;
     under_way = deliveries;
     for (size_t n = 1; n <= receivers; n++) connections[n].in_flight = options.depth;
+    if (options.hub) {
+        hub_publish(connections[0].fd);
+        return;
+    }
     connections[0].unsent = options.depth * requests.frame_bytes;
     send_unsent(&connections[0]);
 }
@@ -242,6 +253,15 @@ static void compare(struct connection *connection, const char *bytes, size_t len
     }
 }
 
+/* How many messages are whole now. */
+static size_t take(struct connection *connection, const char *bytes, size_t len) {
+    compare(connection, bytes, len);
+    connection->unfinished += len;
+    size_t whole = connection->unfinished / answers.frame_bytes;
+    connection->unfinished %= answers.frame_bytes;
+    return whole;
+}
+
 /* A short read has emptied the socket, as in the server. */
 static void receive(struct connection *connection) {
     static char buffer[RECV_BYTES];
@@ -251,10 +271,8 @@ static void receive(struct connection *connection) {
         if (got == 0) fail("connection %zd: closed by the server", connection - connections);
         if (got < 0 && errno == EAGAIN) return;
         if (got < 0) fail("recv: %s", strerror(errno));
-        compare(connection, buffer, (size_t)got);
-        connection->unfinished += (size_t)got;
-        size_t whole = connection->unfinished / answers.frame_bytes;
-        connection->unfinished %= answers.frame_bytes;
+        if (options.hub && connection == connections) continue; /* replies to the publisher */
+        size_t whole = options.hub ? hub_take(connection, buffer, (size_t)got) : take(connection, buffer, (size_t)got);
         if (whole > connection->in_flight)
             fail("connection %zd: more came back than was sent", connection - connections);
         connection->in_flight -= whole;
@@ -315,7 +333,7 @@ static void shake_hands(uint64_t count, double seconds) {
 static int usage(void) {
     fprintf(stderr, "usage: load raw|line|len|ws PORT [--connections N] [--payload BYTES] [--depth N]\n"
                     "            [--messages N | --seconds S] [--warm-up MESSAGES] [--gate] [--text]\n"
-                    "            [--broadcast | --handshakes]\n");
+                    "            [--broadcast | --handshakes | --hub]\n");
     return 2;
 }
 
@@ -326,6 +344,7 @@ static bool read_options(int argc, char **argv) {
         {"seconds", required_argument, 0, 's'},     {"warm-up", required_argument, 0, 'w'},
         {"gate", no_argument, 0, 'g'},              {"text", no_argument, 0, 't'},
         {"handshakes", no_argument, 0, 'h'},        {"broadcast", no_argument, 0, 'b'},
+        {"hub", no_argument, 0, 'u'},
         {0, 0, 0, 0},
     };
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
@@ -340,6 +359,7 @@ static bool read_options(int argc, char **argv) {
         case 't': options.text = true; break;
         case 'b': options.broadcast = true; break;
         case 'h': options.handshakes = true; break;
+        case 'u': options.hub = options.broadcast = true; break;
         default: return false;
         }
     }
@@ -347,7 +367,8 @@ static bool read_options(int argc, char **argv) {
     options.wire = argv[optind];
     options.port = (uint16_t)atoi(argv[optind + 1]);
     bool known_wire = on("raw") || on("line") || on("len") || on("ws");
-    bool only_ws = options.text || options.handshakes;
+    bool only_ws = options.text || options.handshakes || options.hub;
+    if (options.hub && options.payload < 10) return false;
     if (options.broadcast && (options.handshakes || options.connections < 2)) return false;
     return known_wire && (on("ws") || !only_ws) && options.connections && options.payload && options.depth;
 }
@@ -355,6 +376,7 @@ static bool read_options(int argc, char **argv) {
 static void open_all(void) {
     make_ring(&requests, true);
     make_ring(&answers, false);
+    if (options.hub) hub_open();
     for (size_t n = 0; n < options.connections; n++) open_connection(&connections[n], n);
 }
 

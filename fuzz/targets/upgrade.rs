@@ -92,7 +92,7 @@ impl Script {
     fn door(&self) -> Door {
         let is_fixed = self.options & 4 == 0;
         let wire = if is_fixed { ListenWire::Fixed(Wire::WebSocket) } else { ListenWire::Auto };
-        Door { wire, http: true, encryption: Encryption::None, proxy: self.options & 8 != 0 }
+        Door { wire, http: true, encryption: Encryption::None, proxy: self.options & 8 != 0, local: false }
     }
 
     fn request(&self) -> Vec<u8> {

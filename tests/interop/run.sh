@@ -7,9 +7,10 @@ cd "$(dirname "$0")" || exit 1
 
 scripts=("$@")
 [ $# -gt 0 ] || scripts=(
-    plain go_programs heartbeat idle 'idle --wire ws' 'idle --wire tls' waves descriptors shutdown slow syscalls reconnect
+    plain go_programs heartbeat idle 'idle --wire ws' 'idle --wire tls' 'idle --wire hub' waves descriptors shutdown slow syscalls reconnect
     ws_python ws_node ws_go ws_browser ws_autobahn ws_hostile
     http_curl tls_openssl proxy_haproxy
+    hub_node hub_python hub_cent hub_extensions hub_malformed hub_kill hub_slow hub_storm
 )
 
 passed=0 failed=0
