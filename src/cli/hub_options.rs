@@ -72,7 +72,7 @@ pub(super) struct HubOptions {
     /// Publications a second from one connection
     #[arg(long, value_name = "COUNT", value_parser = values::count_or_off)]
     max_publications_per_second: Option<OrOff<u32>>,
-    /// Commands of one connection answered by an error, with one forgiven a second
+    /// Commands a second of one connection that are answered by an error
     #[arg(long, value_name = "COUNT", value_parser = values::small_count)]
     max_errors: Option<u32>,
 }

@@ -41,7 +41,7 @@ pub struct HubSettings {
     pub max_commands_per_second: Option<u32>,
     /// Publications a second from one connection, with a burst of one second's worth. Default unlimited.
     pub max_publications_per_second: Option<u32>,
-    /// Commands of one connection answered by an error, with one forgiven a second. Default 100.
+    /// Commands a second of one connection that are answered by an error, with a burst of one second's worth. Default 100.
     pub max_errors: u32,
 }
 

@@ -6,7 +6,7 @@ use super::channel::ChannelKey;
 use super::session::Secret;
 use crate::connection::Bucket;
 use crate::engine::{ChannelName, Member, Page};
-use crate::gateway::{ConnId, Pages};
+use crate::gateway::{ConnId, ConnText, Pages};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ pub(super) enum Stage {
 #[derive(Debug, Default)]
 pub(super) struct Rare {
     /// What came behind a command that waits for the engine, in the same message.
-    pub(super) backlog: Vec<u8>,
+    pub(super) backlog: String,
     /// Unix time in seconds at which its token ends, and the timer that tells.
     pub(super) expires_at: Option<u64>,
     pub(super) token_timer: Option<Armed>,
@@ -99,7 +99,7 @@ pub(super) struct Subscription {
     pub(super) at: u32,
     /// Of the wish that it is made by.
     pub(super) attempt: u16,
-    /// Made by the server, so not the client's to end or to renew.
+    /// Made by the server: losing its position ends the connection, as the client can't ask for it again.
     pub(super) is_server_side: bool,
     /// The engine was told of it as a member.
     pub(super) is_member: bool,
@@ -153,14 +153,16 @@ impl Client {
         Some(self.subscriptions.swap_remove(at))
     }
 
-    /// Itself as others see it; `text` is its public id.
-    pub(super) fn member(&mut self, text: &str, bits: u128) -> Member {
-        Member { client: bits, user: self.user.clone(), info: self.told(text) }
+    /// Itself as others see it, under its public id.
+    pub(super) fn member(&mut self, text: ConnText) -> Member {
+        Member { client: text.into(), user: self.user.clone(), info: self.told(|| text) }
     }
 
-    /// What others are told about it: `{"client":..,"user":..,"conn_info":..}`.
-    pub(super) fn told(&mut self, text: &str) -> Bytes {
+    /// What others are told about it: `{"client":..,"user":..,"conn_info":..}`. Its public id is asked for the first time
+    /// alone: a client that publishes is told about with every publication.
+    pub(super) fn told(&mut self, text: impl FnOnce() -> ConnText) -> Bytes {
         if self.told.is_none() {
+            let text = text().to_string();
             // As much as is needed, where nothing of the name has to be escaped: it is kept as long as the client.
             let info = self.info.as_deref().map_or(0, |info| info.len() + INFO.len());
             let mut told = Vec::with_capacity(CLIENT.len() + text.len() + USER.len() + self.user.len() + info + 3);

@@ -11,7 +11,7 @@ use super::session::{Kept, Secret};
 use super::token::TokenError;
 use super::{Hub, Timer};
 use crate::connection::{CloseReason, LocalReason};
-use crate::engine::{Engine, Epoch, Request};
+use crate::engine::{Engine, Epoch};
 use crate::gateway::{ConnId, Context};
 use std::sync::Arc;
 use std::time::Duration;
@@ -308,25 +308,6 @@ impl<E: Engine> Hub<E> {
             join_leave: subscriber.join_leave,
             expires_at: ends.find(|end| end.channel == channel.name).map(|end| end.at),
         })
-    }
-
-    /// Tells the engine of one member more.
-    pub(super) fn add_member(&mut self, cx: &mut Context<'_>, id: ConnId, key: u32) {
-        let Some(channel) = self.channels.get(key) else {
-            return;
-        };
-        let namespace = self.namespaces.get(channel.namespace);
-        let (presence, announce) = (namespace.presence, namespace.join_leave);
-        let name = channel.name.clone();
-        let text = cx.text(id);
-        let Some(client) = self.clients.get_mut(id).filter(|_| presence || announce) else {
-            return;
-        };
-        let member = client.member(&text.to_string(), text.into());
-        if let Some(subscription) = client.subscription_mut(key) {
-            subscription.is_member = true;
-        }
-        self.tell_engine(cx, Request::AddMember { channel: name, member, presence, announce });
     }
 }
 

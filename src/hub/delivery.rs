@@ -49,26 +49,24 @@ impl<E: Engine> Hub<E> {
             if !subscriber.is_next(offset) {
                 continue;
             }
-            counters.deliveries += 1;
-            if outbox.is_for(subscriber.id) {
-                outbox.tell(cx, subscriber.id, |out| out.extend_from_slice(push.body()));
-                continue;
-            }
-            match slow {
+            let is_sent = match slow {
+                _ if outbox.is_for(subscriber.id) => {
+                    outbox.tell(cx, subscriber.id, |out| out.extend_from_slice(push.body()));
+                    true
+                }
                 Slow::Lag if offset > 0 && subscriber.is_positioned => {
-                    if cx.offer(subscriber.id, push) == Offer::Full {
+                    let offer = cx.offer(subscriber.id, push);
+                    if offer == Offer::Full {
                         subscriber.standing = Standing::Lagging(offset - 1);
                         counters.lagged += 1;
                     }
+                    offer == Offer::Sent
                 }
-                Slow::Drop => {
-                    cx.offer(subscriber.id, push);
-                }
+                Slow::Drop => cx.offer(subscriber.id, push) == Offer::Sent,
                 // Who leaves too much waiting is closed by the gateway.
-                Slow::Lag | Slow::Disconnect => {
-                    let _ = cx.send_prepared(subscriber.id, push);
-                }
-            }
+                Slow::Lag | Slow::Disconnect => cx.send_prepared(subscriber.id, push).is_ok(),
+            };
+            counters.deliveries += u64::from(is_sent);
         }
     }
 

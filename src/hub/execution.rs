@@ -27,7 +27,7 @@ impl<E: Engine> Hub<E> {
         };
         let backlog = client.rare.as_mut().map(|rare| std::mem::take(&mut rare.backlog)).unwrap_or_default();
         self.outbox.begin(id);
-        self.run(cx, id, &String::from_utf8_lossy(&backlog));
+        self.run(cx, id, &backlog);
         self.outbox.end(cx);
         if self.clients.get(id).is_some_and(|client| client.awaited == 0) {
             cx.resume(id);
@@ -49,7 +49,7 @@ impl<E: Engine> Hub<E> {
                 return;
             };
             if client.awaited > 0 {
-                client.rare().backlog = rest.as_bytes().to_vec();
+                client.rare().backlog = rest.to_owned();
                 return cx.pause(id);
             }
         }

@@ -32,7 +32,7 @@ pub enum Operation {
         whose: Whose,
         /// To which channel.
         channel: Box<str>,
-        /// Becomes the `chan_info` of presence, and of joins and leaves.
+        /// About the subscriber in this channel; told to nobody yet.
         info: Option<Json>,
         /// For the client.
         data: Option<Json>,

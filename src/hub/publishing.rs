@@ -38,8 +38,7 @@ impl<E: Engine> Hub<E> {
         if !self.takes_publication(cx, id) {
             return self.fail(cx, id, command, ErrorCode::TooManyRequests);
         }
-        let text = cx.text(id).to_string();
-        let Some(info) = self.clients.get_mut(id).map(|client| client.told(&text)) else {
+        let Some(info) = self.clients.get_mut(id).map(|client| client.told(|| cx.text(id))) else {
             return;
         };
         let body = push::publication_body(&command::compact(data), Some(&info), None);
@@ -52,22 +51,27 @@ impl<E: Engine> Hub<E> {
     }
 
     pub(super) fn presence(&mut self, cx: &mut Context<'_>, id: ConnId, command: u32, channel: &str) {
-        match self.look_up(id, channel, |_, _, asker| namespace::may_look(asker)).and_then(has_presence) {
-            Err(code) => self.fail(cx, id, command, code),
-            Ok(()) => {
-                let request = Request::Presence { channel: channel.into() };
-                self.ask(cx, id, command, None, CommandKind::Presence, request);
-            }
-        }
+        let request = Request::Presence { channel: channel.into() };
+        self.ask_who_is_there(cx, id, command, channel, CommandKind::Presence, request);
     }
 
     pub(super) fn presence_stats(&mut self, cx: &mut Context<'_>, id: ConnId, command: u32, channel: &str) {
+        let request = Request::PresenceStats { channel: channel.into() };
+        self.ask_who_is_there(cx, id, command, channel, CommandKind::PresenceStats, request);
+    }
+
+    fn ask_who_is_there(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        command: u32,
+        channel: &str,
+        kind: CommandKind,
+        request: Request,
+    ) {
         match self.look_up(id, channel, |_, _, asker| namespace::may_look(asker)).and_then(has_presence) {
             Err(code) => self.fail(cx, id, command, code),
-            Ok(()) => {
-                let request = Request::PresenceStats { channel: channel.into() };
-                self.ask(cx, id, command, None, CommandKind::PresenceStats, request);
-            }
+            Ok(()) => self.ask(cx, id, command, None, kind, request),
         }
     }
 

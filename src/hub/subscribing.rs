@@ -116,6 +116,25 @@ impl<E: Engine> Hub<E> {
         self.clients.get(id).is_some_and(|client| client.subscription(key).is_some())
     }
 
+    /// Tells the engine of one member more.
+    pub(super) fn add_member(&mut self, cx: &mut Context<'_>, id: ConnId, key: u32) {
+        let Some(channel) = self.channels.get(key) else {
+            return;
+        };
+        let namespace = self.namespaces.get(channel.namespace);
+        let (presence, announce) = (namespace.presence, namespace.join_leave);
+        let name = channel.name.clone();
+        let text = cx.text(id);
+        let Some(client) = self.clients.get_mut(id).filter(|_| presence || announce) else {
+            return;
+        };
+        let member = client.member(text);
+        if let Some(subscription) = client.subscription_mut(key) {
+            subscription.is_member = true;
+        }
+        self.tell_engine(cx, Request::AddMember { channel: name, member, presence, announce });
+    }
+
     /// Takes a subscriber out of a channel, and the channel away with its last one.
     pub(super) fn remove_subscriber(&mut self, cx: &mut Context<'_>, id: ConnId, key: ChannelKey) {
         let Some(client) = self.clients.get_mut(id) else {
@@ -141,8 +160,7 @@ impl<E: Engine> Hub<E> {
         if subscription.is_member
             && let Some(client) = self.clients.get_mut(id)
         {
-            let text = cx.text(id);
-            let member = client.member(&text.to_string(), text.into());
+            let member = client.member(cx.text(id));
             self.tell_engine(cx, Request::RemoveMember { channel: name.clone(), member, presence, announce });
         }
         if is_empty {

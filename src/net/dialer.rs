@@ -106,10 +106,7 @@ const READ_BYTES: usize = 16 << 10;
 impl Dialer {
     /// A dialer that makes its first attempt in the first [`Dialer::poll`]. Inside TLS it trusts whom the system trusts.
     pub fn new(url: DialUrl, options: ClientOptions) -> Result<Self, DialError> {
-        #[cfg(feature = "tls")]
         let security = Security::new(&url, None)?;
-        #[cfg(not(feature = "tls"))]
-        let security = Security::default();
         Self::with(url, options, security)
     }
 

@@ -11,6 +11,8 @@
 
 #![allow(unreachable_pub, reason = "nothing here is for another crate")]
 
+#[macro_use]
+mod situations;
 mod check;
 mod conn;
 mod customers;

@@ -61,10 +61,7 @@ impl HubDialer {
     /// A dialer that makes its first attempt in the first [`HubDialer::poll`]. Inside TLS it trusts whom the system
     /// trusts.
     pub fn new(url: DialUrl, options: HubOptions) -> Result<Self, DialError> {
-        #[cfg(feature = "tls")]
         let security = Security::new(&url, None)?;
-        #[cfg(not(feature = "tls"))]
-        let security = Security::default();
         Self::with(url, options, security)
     }
 

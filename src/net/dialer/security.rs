@@ -1,6 +1,5 @@
 //! Whether a dialer speaks TLS, whom it trusts then, and the name that its server must have.
 
-#[cfg(feature = "tls")]
 use super::{DialError, DialUrl};
 use crate::net::socket::Socket;
 use crate::net::stream::Stream;
@@ -11,8 +10,9 @@ use crate::wire::Wire;
 #[cfg(feature = "tls")]
 use rustls::{ClientConfig, pki_types::ServerName};
 use std::io;
+use std::path::Path;
 #[cfg(feature = "tls")]
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 /// What each stream of a dialer goes through before its first message.
 #[derive(Debug, Default)]
@@ -31,6 +31,12 @@ impl Security {
         let inside = if url.wire == Wire::WebSocket { Inside::Http } else { Inside::Wire };
         let config = client_config(ca, inside).map_err(DialError::Tls)?;
         Ok(Self { tls: Some((config, server_name(host).map_err(DialError::Url)?)) })
+    }
+
+    /// Nothing, in a build without TLS.
+    #[cfg(not(feature = "tls"))]
+    pub(super) fn new(_: &DialUrl, _: Option<&Path>) -> Result<Self, DialError> {
+        Ok(Self::default())
     }
 
     /// The stream, which is connected, with a TLS handshake before it that waits for a flush, where there is to be one.
