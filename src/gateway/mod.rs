@@ -9,6 +9,7 @@ mod at_ease;
 mod context;
 mod core;
 mod deadlines;
+mod direct;
 mod drain;
 mod drained;
 mod ending;

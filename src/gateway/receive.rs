@@ -2,6 +2,7 @@
 
 use super::admission::Peer;
 use super::core::{Core, Reading, Slot, Watch};
+use super::direct::Write;
 use super::handler::Handler;
 use super::id::ConnId;
 use super::machine::{Gateway, guarded};
@@ -12,7 +13,7 @@ use crate::connection::{
 };
 use crate::timer::Time;
 use crate::wire::Message;
-use std::io;
+use std::io::{self, IoSlice};
 
 /// What a poll said of a socket.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -114,11 +115,18 @@ impl<H: Handler> Gateway<H> {
         }
     }
 
-    /// Takes bytes a connection sent, which may be changed in place. A stale id is nothing. Flush it afterwards.
+    /// Takes bytes a connection sent, which may be changed in place. A stale id is nothing. Flush it afterwards. `write`
+    /// writes to its socket, as a vectored write does: large messages are not gathered for the flush.
     ///
     /// Where it says [`Taken::Tls`], the rest is the beginning of a TLS stream, and what comes out of that is to be
     /// handed in from then on.
-    pub fn handle_bytes(&mut self, id: ConnId, bytes: &mut [u8], now: Time) -> Taken {
+    pub fn handle_bytes(
+        &mut self,
+        id: ConnId,
+        bytes: &mut [u8],
+        now: Time,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> Taken {
         let Some(slot) = self.core.slots.get_mut(id) else {
             return Taken::All;
         };
@@ -129,7 +137,7 @@ impl<H: Handler> Gateway<H> {
         }
         let len = bytes.len();
         let mut rest = bytes;
-        let next = self.serve(id, &mut rest, now);
+        let next = self.serve(id, &mut rest, now, Some(&mut write));
         if next == Next::Held {
             self.core.keep_rest(id, rest);
         }
@@ -172,10 +180,16 @@ impl<H: Handler> Gateway<H> {
 
     /// Takes things off the front of `rest` until it is used up, or the connection is held.
     #[inline]
-    pub(super) fn serve(&mut self, id: ConnId, rest: &mut &mut [u8], now: Time) -> Next {
+    pub(super) fn serve(
+        &mut self,
+        id: ConnId,
+        rest: &mut &mut [u8],
+        now: Time,
+        mut write: Option<&mut Write<'_>>,
+    ) -> Next {
         self.begin_serving(id, now);
         loop {
-            if self.serve_at_ease(id, rest, now) {
+            if self.serve_at_ease(id, rest, now, write.as_deref_mut()) {
                 return Next::Done;
             }
             match self.handle_input(id, rest, now) {
@@ -378,7 +392,7 @@ fn act_on_message<H: Handler>(
     core.counters.messages_in += 1;
     match verdict {
         Verdict::Deliver => {
-            guarded(core, handler, Some(id), now, |handler, cx| handler.on_message(cx, id, message));
+            guarded(core, handler, Some(id), now, None, |handler, cx| handler.on_message(cx, id, message));
         }
         Verdict::Heartbeat(answer) => {
             core.counters.heartbeats_answered += 1;
