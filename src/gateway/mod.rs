@@ -5,6 +5,7 @@
 
 mod accept;
 mod admission;
+mod arriving;
 mod at_ease;
 mod context;
 mod core;

@@ -1,16 +1,12 @@
-//! The gateway's inward side: who comes, what arrives, what a socket's readiness asks for.
+//! The gateway's inward side: what arrives, and what a socket's readiness asks for.
 
-use super::admission::Peer;
-use super::core::{Core, Reading, Slot, Watch};
+use super::core::{Core, Reading, Slot};
 use super::direct::Write;
 use super::handler::Handler;
 use super::id::ConnId;
 use super::machine::{Gateway, guarded};
 use crate::config::Settings;
-use crate::connection::{
-    Bucket, CloseReason, Connection, Door, Input, LocalReason, Payload, PeerReason, Phase, RateLimiter, Start, Tools,
-    Verdict,
-};
+use crate::connection::{CloseReason, Input, LocalReason, Payload, PeerReason, Phase, Tools, Verdict};
 use crate::timer::Time;
 use crate::wire::Message;
 use std::io::{self, IoSlice};
@@ -38,45 +34,6 @@ pub struct Steps {
 }
 
 impl<H: Handler> Gateway<H> {
-    /// Admits a connection, or says which limit it met; then its socket is to be closed.
-    pub fn handle_accepted(&mut self, peer: Peer, door: impl Into<Door>, now: Time) -> Result<ConnId, CloseReason> {
-        let door = door.into();
-        let core = &mut self.core;
-        let speaks_for_others = core.speaks_for_others(peer, door);
-        let admitted = if door.proxy && !core.trusts(peer) {
-            Err(LocalReason::UntrustedProxy)
-        } else {
-            core.admission.admit(peer, !speaks_for_others, core.slots.len(), now)
-        };
-        if let Err(reason) = admitted.map_err(CloseReason::Local) {
-            core.log_refusal(peer, reason, now);
-            return Err(reason);
-        }
-        core.counters.accepted += 1;
-        let connection = core.new_connection(door, now);
-        let opens = connection.wire().is_some();
-        let slot = Slot {
-            connection,
-            peer,
-            is_counted: !speaks_for_others,
-            opened_at: now,
-            opened: false,
-            watch: Watch::Off,
-            dirty: false,
-            reading: Reading::OnEvent,
-            reads_to_end: false,
-            peer_ended: false,
-            encrypted: false,
-        };
-        let id = core.slots.insert(slot);
-        core.rearm(id);
-        if opens {
-            self.open(id, now);
-            self.deliver_ended(now);
-        }
-        Ok(id)
-    }
-
     /// Takes what a poll said of a connection. Reading is put off where it is listed already, or where its bytes are
     /// not wanted: then a later flush says when they are.
     #[inline]
@@ -355,27 +312,6 @@ impl Core {
             self.close(id, CloseReason::Local(LocalReason::TooManyMessages), now);
         }
         takes
-    }
-
-    fn new_connection(&mut self, door: Door, now: Time) -> Connection {
-        let Self { settings, habits, .. } = self;
-        let interval = settings.heartbeat_interval;
-        let rate = (settings.max_messages_per_second.is_some() || settings.max_bytes_per_second.is_some()).then(|| {
-            Box::new(RateLimiter {
-                messages: settings.max_messages_per_second.map(|rate| Bucket::new(rate, now)),
-                bytes: settings.max_bytes_per_second.map(|rate| Bucket::new(rate, now)),
-            })
-        });
-        let first_quiet = self.jitter.within(interval / 2, interval);
-        Connection::new(Start {
-            door,
-            now,
-            first_quiet,
-            rate,
-            admits: habits.admits,
-            handler_asks: habits.pings,
-            settings,
-        })
     }
 }
 
