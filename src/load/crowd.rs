@@ -141,9 +141,9 @@ impl Crowd {
         self.wanted.push_back(line);
     }
 
-    /// Opens nobody who waits for it any more.
-    pub fn want_nobody(&mut self) {
-        self.wanted.clear();
+    /// Opens nobody who waits for it any more; how many there were.
+    pub fn want_nobody(&mut self) -> usize {
+        std::mem::take(&mut self.wanted).len()
     }
 
     /// How fast lines are opened from here on, and that the pace begins anew.
@@ -165,7 +165,8 @@ impl Crowd {
             assert!(matches!(member.stage, Stage::Closed), "only closed lines are opened");
             member.stage = Stage::Connecting;
             member.serial = member.serial.wrapping_add(1);
-            member.began = now;
+            // Where they have a schedule, waiting for a place is a part of the time.
+            member.began = self.pace.map_or(now, |pace| pace.at(self.begun).min(now));
             self.deadlines.push_back((now + self.rules.timeout, line, member.serial));
             self.opening += 1;
             self.begun += 1;

@@ -1,8 +1,11 @@
 //! Messages that a server sends back: so many under way on each connection, or so many a second over all of them. Every
 //! byte that comes back is compared with the one that left.
 
+mod check;
+
 use super::hub::encode_pong;
-use super::{End, Heard, Lines, Moment, Opened, Pace, Part, Reach, Reader, Rings, Scene, dealt};
+use super::{Crowd, End, Lines, Moment, Opened, Pace, Part, Reach, Rings, Scene, dealt};
+use check::Check;
 
 /// The scene of `bench echo`.
 #[derive(Debug)]
@@ -11,14 +14,13 @@ pub struct Echo {
     rings: Vec<Rings>,
     lanes: Vec<Lane>,
     mode: Mode,
-    /// A message of which a part is compared lies here when it has to be taken apart.
-    scratch: Vec<u8>,
     /// Sent or due on open lanes, and not back.
     under_way: u64,
     came_back: u64,
     /// Sent or due on lanes that are gone.
     lost: u64,
     open_lanes: usize,
+    has_wrong_content: bool,
 }
 
 #[derive(Debug)]
@@ -47,11 +49,9 @@ enum Mode {
 /// What one connection has sent and had back.
 #[derive(Debug, Default)]
 struct Lane {
-    /// Where in the ring the next message begins that is sent, and the next byte that comes back.
+    /// Where in the ring the next message begins that is sent.
     send_at: usize,
-    recv_at: usize,
-    /// Bytes of the next message that have come.
-    partial: usize,
+    check: Check,
     in_flight: usize,
     /// Of an open loop: messages sent and had back since the beginning.
     sent: u64,
@@ -59,8 +59,6 @@ struct Lane {
     /// Of a closed loop: where among its places the oldest message under way stands.
     oldest: usize,
     is_open: bool,
-    /// What comes is taken apart, since it is not framed as shortly as can be, or holds something else.
-    reader: Option<Box<Reader>>,
 }
 
 /// How messages leave.
@@ -85,24 +83,24 @@ impl Echo {
         let begun_at = |lane: usize| {
             let rings = &rings[lane % targets];
             let message = lane / targets % rings.requests.messages();
-            let (send_at, recv_at) = (message * rings.requests.frame(), message * rings.answers.frame());
-            Lane { send_at, recv_at, ..Lane::default() }
+            let send_at = message * rings.requests.frame();
+            Lane { send_at, check: Check::new(message * rings.answers.frame()), ..Lane::default() }
         };
         let mode = match how {
             Loop::Closed { depth } => {
                 Mode::Closed { depth, to_begin: 0, measured: false, left_at: vec![Moment::ZERO; depth * lanes] }
             }
-            Loop::Open { rate } => Mode::Open { rate, pace: None, dealt: 0, window: u64::MAX..u64::MAX },
+            Loop::Open { rate } => Mode::Open { rate, pace: None, dealt: 0, window: 0..0 },
         };
         Self {
             lanes: (0..lanes).map(begun_at).collect(),
             rings,
             mode,
-            scratch: Vec::new(),
             under_way: 0,
             came_back: 0,
             lost: 0,
             open_lanes: 0,
+            has_wrong_content: false,
         }
     }
 
@@ -110,6 +108,11 @@ impl Echo {
     /// those under way.
     pub fn missing(&self) -> u64 {
         self.lost + self.unanswered()
+    }
+
+    /// Whether something came back that was not sent.
+    pub fn has_wrong_content(&self) -> bool {
+        self.has_wrong_content
     }
 
     /// Sends what may leave on a lane.
@@ -146,80 +149,21 @@ impl Echo {
         }
     }
 
-    /// Compares what came with what is due; how many messages are whole now.
+    /// Compares what came with what is due, and answers pings that stand between; how many messages are whole now.
     #[inline]
     fn take<L: Lines>(&mut self, line: usize, bytes: &mut [u8], reach: &mut Reach<'_, L>) -> Result<usize, End> {
-        let lane = &mut self.lanes[line];
-        if lane.reader.is_some() {
-            return self.take_apart(line, bytes, reach);
+        let rings = &self.rings[line % self.rings.len()];
+        let check = &mut self.lanes[line].check;
+        if let Some(whole) = check.take(bytes, rings) {
+            return Ok(whole);
         }
-        let ring = &self.rings[line % self.rings.len()].answers;
-        let (mut at, mut rest) = (lane.recv_at, &bytes[..]);
-        while !rest.is_empty() {
-            let (part, behind) = rest.split_at(rest.len().min(ring.len()));
-            if part != &ring.bytes()[at..at + part.len()] {
-                return self.take_apart(line, bytes, reach);
-            }
-            at = ring.step(at, part.len());
-            rest = behind;
+        let Crowd { pool, jitter, out, .. } = &mut *reach.crowd;
+        out.clear();
+        let whole = check.take_apart(bytes, rings, pool, |ping| encode_pong(ping, jitter, out));
+        if !out.is_empty() {
+            reach.lines.send_copy(line, out);
         }
-        lane.recv_at = at;
-        let came = lane.partial + bytes.len();
-        if came == ring.frame() {
-            lane.partial = 0;
-            return Ok(1);
-        }
-        lane.partial = came % ring.frame();
-        Ok(came / ring.frame())
-    }
-
-    /// The same, message by message, however they are framed and whatever stands between them.
-    #[cold]
-    fn take_apart<L: Lines>(&mut self, line: usize, bytes: &mut [u8], reach: &mut Reach<'_, L>) -> Result<usize, End> {
-        let lane = &mut self.lanes[line];
-        let Rings { answers: ring, wire, .. } = &self.rings[line % self.rings.len()];
-        if *wire == crate::wire::Wire::Raw {
-            return Err(End::WrongBytes);
-        }
-        let reader = match &mut lane.reader {
-            Some(reader) => reader,
-            None => {
-                // What has come of this message was as it is due, so the ring has it.
-                let begun_at = ring.step(lane.recv_at, ring.len() - lane.partial);
-                self.scratch.clear();
-                self.scratch.extend_from_slice(&ring.bytes()[begun_at..begun_at + lane.partial]);
-                lane.recv_at = begun_at;
-                lane.partial = 0;
-                let reader = lane.reader.insert(Box::new(Reader::new(*wire, 0)));
-                let mut front = &mut self.scratch[..];
-                while reader.next(&mut front, &mut reach.crowd.pool)?.is_some() {}
-                reader
-            }
-        };
-        let (mut rest, mut whole) = (bytes, 0);
-        while let Some(heard) = reader.next(&mut rest, &mut reach.crowd.pool)? {
-            match heard {
-                Heard::Message(body) => {
-                    let is_right = body.bytes() == ring.payload(lane.recv_at, *wire);
-                    body.give_back(&mut reach.crowd.pool);
-                    if !is_right {
-                        return Err(End::WrongBytes);
-                    }
-                    lane.recv_at = ring.step(lane.recv_at, ring.frame());
-                    whole += 1;
-                }
-                Heard::Ping(_) => {
-                    reach.crowd.out.clear();
-                    encode_pong(&heard, &mut reach.crowd.jitter, &mut reach.crowd.out);
-                    reach.lines.send_copy(line, &reach.crowd.out);
-                }
-                Heard::Pong => {}
-            }
-        }
-        if !reader.is_unfinished() {
-            lane.reader = None;
-        }
-        Ok(whole)
+        whole
     }
 
     /// Notes that so many messages are back.
@@ -285,21 +229,25 @@ impl Scene for Echo {
         let lane = &mut self.lanes[line];
         lane.is_open = true;
         self.open_lanes += 1;
-        if opened.reader.is_unfinished() {
-            lane.reader = Some(Box::new(opened.reader));
-        }
+        lane.check.go_on_with(opened.reader);
         self.send(line, reach);
         Ok(())
     }
 
     #[inline]
     fn on_bytes<L: Lines>(&mut self, line: usize, bytes: &mut [u8], reach: &mut Reach<'_, L>) -> Result<(), End> {
-        let whole = self.take(line, bytes, reach)?;
-        if whole > 0 {
-            self.came(line, whole, reach)?;
-            self.send(line, reach);
+        let whole = self.take(line, bytes, reach).and_then(|whole| self.came(line, whole, reach).map(|()| whole));
+        match whole {
+            Ok(0) => Ok(()),
+            Ok(_) => {
+                self.send(line, reach);
+                Ok(())
+            }
+            Err(end) => {
+                self.has_wrong_content |= end.is_wrong_content();
+                Err(end)
+            }
         }
-        Ok(())
     }
 
     fn on_drained<L: Lines>(&mut self, line: usize, reach: &mut Reach<'_, L>) {
@@ -315,9 +263,7 @@ impl Scene for Echo {
         let lane = &mut self.lanes[line];
         lane.is_open = false;
         self.open_lanes -= 1;
-        if let Some(mut reader) = lane.reader.take() {
-            reader.clear(&mut reach.crowd.pool);
-        }
+        lane.check.clear(&mut reach.crowd.pool);
         let lost = match &self.mode {
             Mode::Closed { .. } => std::mem::take(&mut lane.in_flight) as u64,
             Mode::Open { dealt: so_far, .. } => {
@@ -341,11 +287,11 @@ impl Scene for Echo {
             Mode::Open { rate, pace, dealt, window } => {
                 let now = reach.now;
                 pace.get_or_insert_with(|| Pace::new(now, *rate));
-                if part == Part::Measured {
+                *window = match part {
+                    Part::WarmUp => u64::MAX..u64::MAX,
                     // What is due from here on counts.
-                    let last = most.map_or(u64::MAX, |most| *dealt + most);
-                    *window = *dealt..last;
-                }
+                    Part::Measured => *dealt..most.map_or(u64::MAX, |most| *dealt + most),
+                };
             }
         }
     }
@@ -407,6 +353,10 @@ impl Scene for Echo {
 
     fn unanswered(&self) -> u64 {
         self.under_way
+    }
+
+    fn can_go_on(&self) -> bool {
+        self.open_lanes > 0
     }
 
     fn pauses(&self) -> bool {

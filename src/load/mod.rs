@@ -6,7 +6,9 @@
 mod crowd;
 pub mod echo;
 mod end;
+pub mod fanout;
 pub mod hub;
+pub mod idle;
 mod lines;
 mod moment;
 mod opening;
@@ -15,6 +17,9 @@ mod reader;
 mod record;
 mod ring;
 mod run;
+mod sequence;
+mod stamp;
+pub mod storm;
 pub mod verdict;
 
 pub use crowd::{Crowd, Outcome, Rules, Tally};
@@ -27,3 +32,5 @@ pub use reader::{Body, Control, Heard, MAX_MESSAGE_BYTES, Reader};
 pub use record::{Errors, Record, SHARES, Second, value_at};
 pub use ring::{Ring, Rings};
 pub use run::{Part, Phase, Plan, Reach, Run, Scene};
+pub use sequence::{Seen, Sequence};
+pub use stamp::{STAMP_BYTES, Stamp};

@@ -245,7 +245,8 @@ mod tests {
         let ticket = Ticket { channel: Some("c".into()), position: None };
         for chunk in 1..server.len() {
             let (out, opened) = open(&entrance(Wire::Line, true), &ticket, server.as_bytes(), chunk);
-            let lines: Vec<_> = std::str::from_utf8(&out).unwrap().lines().map(|line| line.get(..9).unwrap_or(line)).collect();
+            let lines: Vec<_> =
+                std::str::from_utf8(&out).unwrap().lines().map(|line| line.get(..9).unwrap_or(line)).collect();
             assert_eq!(lines[0], "{\"id\":1,\"");
             assert!(lines.contains(&"{\"id\":2,\"") && out.windows(3).any(|three| three == b"{}\n"));
             assert_eq!(opened.unwrap().standing.unwrap().position.offset, 4);

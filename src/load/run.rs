@@ -38,6 +38,10 @@ pub trait Scene {
     fn on_drained<L: Lines>(&mut self, _line: usize, _reach: &mut Reach<'_, L>) {}
     /// A line that was ready is gone, or an opening has failed.
     fn on_gone<L: Lines>(&mut self, line: usize, was_ready: bool, reach: &mut Reach<'_, L>);
+    /// All connections are open, or have failed: whether the load can begin. Called again and again until it can.
+    fn prepare<L: Lines>(&mut self, _reach: &mut Reach<'_, L>) -> bool {
+        true
+    }
     /// Begins to load: first, where there is a warm-up, for that; then for the measured window, up to `most` if given.
     fn begin<L: Lines>(&mut self, part: Part, most: Option<u64>, reach: &mut Reach<'_, L>);
     /// Everything that had happened was told.
@@ -54,7 +58,11 @@ pub trait Scene {
     fn progress(&self) -> u64;
     /// Of what was begun, how much has not come back.
     fn unanswered(&self) -> u64;
-    /// Whether it begins with all connections open, as most do.
+    /// Whether there is somebody left to go on with.
+    fn can_go_on(&self) -> bool {
+        true
+    }
+    /// Whether it begins with all connections open, as most do; otherwise it opens them itself.
     fn waits_for_all(&self) -> bool {
         true
     }
@@ -265,8 +273,13 @@ impl<S: Scene> Run<S> {
     /// Moves on to the next phase where this one is over.
     fn move_on<L: Lines>(&mut self, now: Moment, lines: &mut L) {
         match self.phase {
-            Phase::Opening if self.unreachable().is_some() => self.phase = Phase::Over,
-            Phase::Opening if self.crowd.is_settled() || !self.scene.waits_for_all() => self.warm_up(now, lines),
+            Phase::Opening | Phase::WarmingUp(_) if self.unreachable().is_some() => self.phase = Phase::Over,
+            Phase::Opening if self.crowd.is_settled() || !self.scene.waits_for_all() => {
+                let (scene, mut reach) = self.split(now, lines);
+                if scene.prepare(&mut reach) {
+                    self.warm_up(now, lines);
+                }
+            }
             Phase::WarmingUp(until) if now >= until => {
                 if !self.scene.pauses() || self.rest(now) {
                     self.phase = Phase::AtStart;
@@ -278,7 +291,7 @@ impl<S: Scene> Run<S> {
                 }
             }
             Phase::Measuring(_) if self.scene.is_at_rest() && self.plan.most.is_some() => self.phase = Phase::AtEnd,
-            Phase::Measuring(_) if self.scene.waits_for_all() && self.crowd.ready() == 0 => self.phase = Phase::AtEnd,
+            Phase::Measuring(_) if !self.scene.can_go_on() => self.phase = Phase::AtEnd,
             Phase::Draining if self.scene.is_at_rest() => self.phase = Phase::Over,
             _ => {}
         }
@@ -318,8 +331,10 @@ impl<S: Scene> Run<S> {
 
 impl<S: Scene> Play for Run<S> {
     fn on_start<L: Lines>(&mut self, now: Moment, lines: &mut L) {
-        (0..self.crowd.len()).for_each(|line| self.crowd.want(line));
-        self.crowd.open_due(now, lines);
+        if self.scene.waits_for_all() {
+            (0..self.crowd.len()).for_each(|line| self.crowd.want(line));
+            self.crowd.open_due(now, lines);
+        }
     }
 
     fn on_connected<L: Lines>(&mut self, line: usize, now: Moment, lines: &mut L) {

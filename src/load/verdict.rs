@@ -9,10 +9,22 @@ pub struct Evidence {
     pub waiting: f64,
     /// How late 99 of 100 looks at what was due came at most, in nanoseconds; zero in a closed loop.
     pub lag: u64,
-    /// What was asked for and what was reached, a second, in an open loop.
-    pub asked: Option<(f64, f64)>,
+    /// What was asked for and what was reached.
+    pub asked: Asked,
     /// The share of a CPU that the server took, where it is known.
     pub server: Option<f64>,
+}
+
+/// What a load asks of a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub enum Asked {
+    /// As much as there can be: a closed loop.
+    #[default]
+    Most,
+    /// So many a second, of which so many were reached.
+    Rate(f64, f64),
+    /// Nothing but to hold the connections.
+    Rest,
 }
 
 /// Who set the limit.
@@ -56,12 +68,15 @@ pub fn judge(evidence: &Evidence) -> (Limit, Vec<String>) {
         return (Limit::Load, words);
     }
     match evidence.asked {
-        Some((asked, reached)) if reached < asked * SHORT => {
+        Asked::Rate(asked, reached) if reached < asked * SHORT => {
             let missed = format!("Of {asked:.0} a second {reached:.0} came back, though the load had time to spare");
             (Limit::Server, vec![format!("{missed}: the server, or the way to it, takes no more.")])
         }
-        Some(_) => (Limit::Nobody, vec!["All that was asked for was done, and the load had time to spare.".to_owned()]),
-        None => (Limit::Server, vec![format!("{}.", servers_share(evidence))]),
+        Asked::Rate(..) => {
+            (Limit::Nobody, vec!["All that was asked for was done, and the load had time to spare.".to_owned()])
+        }
+        Asked::Most => (Limit::Server, vec![format!("{}.", servers_share(evidence))]),
+        Asked::Rest => (Limit::Nobody, vec!["Nothing was asked for but to be held.".to_owned()]),
     }
 }
 
@@ -75,7 +90,7 @@ fn own_limits(evidence: &Evidence) -> Vec<String> {
         let share = waiting * 100.0;
         words.push(format!("The load waited for a CPU for {share:.0} % of the time: other programs were on it."));
     }
-    if asked.is_some() && lag > LATE {
+    if matches!(asked, Asked::Rate(..)) && lag > LATE {
         words.push(format!("Messages left up to {:.1} ms late (99 of 100 within it).", lag as f64 / 1e6));
     }
     words
@@ -111,7 +126,7 @@ mod tests {
         let at_ease = Evidence { busy: 0.4, ..Evidence::default() };
         check(Evidence { busy: 0.97, ..at_ease }, Limit::Load, "busy for 97 %");
         check(Evidence { waiting: 0.5, ..at_ease }, Limit::Load, "waited for a CPU for 50 %");
-        let asked = Some((1000.0, 1000.0));
+        let asked = Asked::Rate(1000.0, 1000.0);
         check(Evidence { lag: 2_500_000, asked, ..at_ease }, Limit::Load, "2.5 ms late");
         check(Evidence { busy: 0.97, ..at_ease }, Limit::Load, "taskset");
     }
@@ -119,10 +134,11 @@ mod tests {
     #[test]
     fn a_load_at_ease_blames_the_server_for_what_is_missing_and_nobody_else() {
         let at_ease = Evidence { busy: 0.4, ..Evidence::default() };
-        check(Evidence { asked: Some((1000.0, 900.0)), ..at_ease }, Limit::Server, "takes no more");
-        check(Evidence { asked: Some((1000.0, 999.0)), ..at_ease }, Limit::Nobody, "All that was asked");
+        check(Evidence { asked: Asked::Rate(1000.0, 900.0), ..at_ease }, Limit::Server, "takes no more");
+        check(Evidence { asked: Asked::Rate(1000.0, 999.0), ..at_ease }, Limit::Nobody, "All that was asked");
         check(Evidence { server: Some(0.99), ..at_ease }, Limit::Server, "it set the pace");
         check(Evidence { server: Some(0.5), ..at_ease }, Limit::Server, "neither is full");
         check(at_ease, Limit::Server, "or the way to it");
+        check(Evidence { asked: Asked::Rest, ..at_ease }, Limit::Nobody, "to be held");
     }
 }

@@ -1,9 +1,8 @@
 //! `bench echo`: messages that a server sends back.
 
-use super::driving::drive;
 use super::options::{Common, positive, positive_u64, rate};
-use super::outcome::{Fields, Outcome, Told};
-use super::{finish, setup};
+use super::outcome::{Fields, Told, Wish};
+use super::setup;
 use crate::cli::{Failure, values};
 use crate::load::echo::{Echo, Loop};
 use crate::load::{Plan, Rings, Run};
@@ -63,24 +62,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         most: arguments.messages,
         patience: common.timeout,
     };
-    let targets = ground.targets.iter().map(|target| target.url().to_string()).collect();
     let run = Run::new(Echo::new(rings, *connections, how), crowd, plan);
-    let mut swarm = super::swarm(run, ground, common, *connections)?;
-    let readings = drive(&mut swarm, common, "messages")?;
-    finish(&swarm, common, |run| {
-        let told = told(arguments, targets, run);
-        Outcome::new(told, common, &run.record, &readings, swarm.now())
-    })?
-    .publish(common)
+    super::play(run, ground, common, "messages", |run| told(arguments, run))
 }
 
-fn told(arguments: &Arguments, targets: Vec<String>, run: &Run<Echo>) -> Told {
+fn told(arguments: &Arguments, run: &Run<Echo>) -> Told {
     let Arguments { connections, size, text, rate, messages, .. } = arguments;
     let depth = rate.is_none().then(|| arguments.depth.unwrap_or(1));
     Told {
         bench: "echo",
         unit: "messages",
-        targets,
         settings: Fields::default()
             .with("connections", *connections)
             .with("depth", depth)
@@ -92,7 +83,8 @@ fn told(arguments: &Arguments, targets: Vec<String>, run: &Run<Echo>) -> Told {
             .with("messages", run.record.total_done())
             .with("unanswered", run.scene.missing())
             .with("connections", run.crowd.ready()),
-        asked: *rate,
+        is_wrong: run.scene.has_wrong_content(),
+        wish: rate.map_or(Wish::Most, Wish::Rate),
         interrupted: run.was_stopped(),
     }
 }

@@ -3,6 +3,7 @@
 use crate::cli::values;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Flags of all benches.
@@ -48,6 +49,36 @@ pub(super) struct Common {
     /// Shows no progress, and with --json no table
     #[arg(long)]
     pub(super) quiet: bool,
+}
+
+/// Flags of the benches that know hubs.
+#[derive(clap::Args, Debug, Clone, Default)]
+pub(super) struct Hub {
+    /// Channel of a hub (Centrifuge protocol, JSON) to subscribe to
+    #[arg(long, value_name = "CHANNEL")]
+    pub(super) channel: Option<String>,
+    /// Several channels, CHANNEL-0, CHANNEL-1 and so on, to which the connections are dealt in turn
+    #[arg(long, value_name = "COUNT", value_parser = positive, requires = "channel")]
+    pub(super) channels: Option<usize>,
+    /// Token that tells a hub who the clients are
+    #[arg(long, value_name = "TOKEN", requires = "channel")]
+    pub(super) token: Option<String>,
+}
+
+impl Hub {
+    /// Whether there is one.
+    pub(super) fn is_there(&self) -> bool {
+        self.channel.is_some()
+    }
+
+    /// The channels' names.
+    pub(super) fn names(&self) -> Vec<Arc<str>> {
+        match (&self.channel, self.channels) {
+            (None, _) => Vec::new(),
+            (Some(channel), None) => vec![channel.as_str().into()],
+            (Some(channel), Some(count)) => (0..count).map(|number| format!("{channel}-{number}").into()).collect(),
+        }
+    }
 }
 
 impl Common {

@@ -6,7 +6,7 @@ use super::options::Common;
 use super::probe::Usage;
 use super::table;
 use crate::cli::{Failure, say};
-use crate::load::verdict::{Evidence, judge};
+use crate::load::verdict::{Asked, Evidence, judge};
 use crate::load::{Moment, Record, SHARES, Second, value_at};
 use hdrhistogram::Histogram;
 use serde::{Serialize, Serializer};
@@ -44,7 +44,7 @@ pub(super) struct Outcome {
     pub(super) unit: &'static str,
     pub(super) interrupted: bool,
     pub(super) seconds: f64,
-    pub(super) rate: f64,
+    pub(super) rate: Option<f64>,
     pub(super) counts: Fields,
     pub(super) latency_us: Latency,
     /// Percentile and microseconds.
@@ -93,7 +93,7 @@ pub(super) struct Row {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Load {
-    pub(super) cpu_us_per_message: f64,
+    pub(super) cpu_us_per_message: Option<f64>,
     pub(super) busy: f64,
     pub(super) waiting: f64,
     pub(super) turn_us: Spread,
@@ -111,8 +111,9 @@ pub(super) struct Spread {
 #[derive(Debug, Serialize)]
 pub(super) struct Server {
     pub(super) pids: Vec<u32>,
-    pub(super) cpu_us_per_message: f64,
+    pub(super) cpu_us_per_message: Option<f64>,
     pub(super) busy: f64,
+    pub(super) rss_anon_per_connection: Option<f64>,
     pub(super) rss_anon_before: u64,
     pub(super) rss_anon_at_start: u64,
     pub(super) rss_anon_at_end: u64,
@@ -124,45 +125,73 @@ pub(super) struct Verdict {
     pub(super) words: Vec<String>,
 }
 
+/// What a bench asks of a server.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Wish {
+    /// As much as can be.
+    Most,
+    /// So many a second.
+    Rate(f64),
+    /// To hold so many connections.
+    Hold(u64),
+}
+
 /// What only this bench knows.
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) bench: &'static str,
     pub(super) unit: &'static str,
-    pub(super) targets: Vec<String>,
     pub(super) settings: Fields,
     pub(super) counts: Fields,
-    /// What was asked for, a second.
-    pub(super) asked: Option<f64>,
+    /// Something came that was not sent, or not so.
+    pub(super) is_wrong: bool,
+    /// What was asked for.
+    pub(super) wish: Wish,
     pub(super) interrupted: bool,
 }
 
 impl Outcome {
     /// Puts together what was recorded, what was read, and what is told.
-    pub(super) fn new(told: Told, common: &Common, record: &Record, readings: &Readings, now: Moment) -> Self {
+    pub(super) fn new(
+        told: Told,
+        targets: Vec<String>,
+        common: &Common,
+        record: &Record,
+        readings: &Readings,
+        now: Moment,
+    ) -> Self {
         let (seconds, done) = (record.elapsed(now).as_secs_f64(), record.total_done());
         let latencies = record.latencies();
         let rate = if seconds > 0.0 { done as f64 / seconds } else { 0.0 };
-        let load = load(record, readings, seconds, done);
-        let server = server(common, readings, seconds, done);
+        let counted = if let Wish::Hold(_) = told.wish { 0 } else { done };
+        let load = load(record, readings, seconds, counted);
+        let mut server = server(common, readings, seconds, counted);
+        if let (Wish::Hold(held @ 1..), Some(server)) = (told.wish, &mut server) {
+            let grown = server.rss_anon_at_start as f64 - server.rss_anon_before as f64;
+            server.rss_anon_per_connection = Some(grown / held as f64);
+        }
         let evidence = Evidence {
             busy: load.busy,
             waiting: load.waiting,
             lag: value_at(record.lags(), 0.99),
-            asked: told.asked.map(|asked| (asked, rate)),
+            asked: match told.wish {
+                Wish::Most => Asked::Most,
+                Wish::Rate(asked) => Asked::Rate(asked, rate),
+                Wish::Hold(_) => Asked::Rest,
+            },
             server: server.as_ref().map(|server| server.busy),
         };
         let (limit, words) = judge(&evidence);
         Self {
             bench: told.bench,
             version: env!("CARGO_PKG_VERSION"),
-            targets: told.targets,
+            targets,
             settings: told.settings,
             machine: machine(),
             unit: told.unit,
             interrupted: told.interrupted,
             seconds,
-            rate,
+            rate: (counted > 0 || !matches!(told.wish, Wish::Hold(_))).then_some(rate),
             counts: told.counts,
             latency_us: latency(&latencies),
             latency_percentiles: percentiles(&latencies),
@@ -217,6 +246,7 @@ fn server(common: &Common, readings: &Readings, seconds: f64, done: u64) -> Opti
         pids: common.server_pid.clone(),
         cpu_us_per_message: each(cpu, done),
         busy: if seconds > 0.0 { cpu as f64 / 1e9 / seconds } else { 0.0 },
+        rss_anon_per_connection: None,
         rss_anon_before: before.rss_anon,
         rss_anon_at_start: from.rss_anon,
         rss_anon_at_end: to.rss_anon,
@@ -224,8 +254,8 @@ fn server(common: &Common, readings: &Readings, seconds: f64, done: u64) -> Opti
 }
 
 /// Microseconds for each of so many.
-fn each(nanos: u64, count: u64) -> f64 {
-    if count == 0 { 0.0 } else { micros(nanos) / count as f64 }
+fn each(nanos: u64, count: u64) -> Option<f64> {
+    (count > 0).then(|| micros(nanos) / count as f64)
 }
 
 fn spread(histogram: &Histogram<u64>) -> Spread {

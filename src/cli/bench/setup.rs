@@ -69,6 +69,11 @@ pub(super) fn crowd(common: &Common, entrances: Vec<Entrance>, connections: usiz
     Crowd::new(entrances, connections, rules(common, CONCURRENCY), seed())
 }
 
+/// A number that marks the publications of this run.
+pub(super) fn run_number() -> u32 {
+    u32::try_from(seed() >> 32).unwrap_or(0)
+}
+
 /// How fast connections are opened.
 pub(super) fn rules(common: &Common, at_once: usize) -> Rules {
     Rules { at_once: common.concurrency.unwrap_or(at_once).max(1), rate: common.connect_rate, timeout: common.timeout }

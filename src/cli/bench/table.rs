@@ -9,13 +9,17 @@ use serde_json::Value;
 pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
     let Outcome { bench, targets, unit, .. } = outcome;
     let mut lines = vec![format!("{bench}  {}  {}", targets.join(" "), settings(outcome)), String::new()];
-    let mut row = |name: &str, text: String| lines.push(format!("  {name:<12}{text}"));
+    let longest = outcome.counts.0.iter().map(|(name, _)| name.len()).max().unwrap_or_default().max(unit.len());
+    let mut row = |name: &str, text: String| lines.push(format!("  {name:<longest$}  {text}"));
     let interrupted = if outcome.interrupted { ", ended early" } else { "" };
-    row(unit, format!("{} in {:.2} s, {}/s{interrupted}", count(outcome), outcome.seconds, rounded(outcome.rate)));
+    let rate = outcome.rate.map_or_else(String::new, |rate| format!(", {}/s", rounded(rate)));
+    row(unit, format!("{} in {:.2} s{rate}{interrupted}", count(outcome), outcome.seconds));
     for (name, value) in outcome.counts.0.iter().skip(1) {
         row(&name.replace('_', " "), shown(value));
     }
-    row("latency", latency(&outcome.latency_us));
+    if outcome.latency_us.count > 0 {
+        row("latency", latency(&outcome.latency_us));
+    }
     match outcome.errors.0.as_slice() {
         [] => row("errors", "none".to_owned()),
         errors => errors.iter().for_each(|(kind, count)| row("errors", format!("{} {kind}", shown(count)))),
@@ -55,9 +59,6 @@ fn shown(value: &Value) -> String {
 }
 
 fn latency(latency: &Latency) -> String {
-    if latency.count == 0 {
-        return "none measured".to_owned();
-    }
     let Latency { min, mean, p50, p90, p99, p99_9, p99_99, max, .. } = latency;
     let named = [
         ("min", min),
@@ -74,12 +75,12 @@ fn latency(latency: &Latency) -> String {
 }
 
 fn servers(server: &Server, unit: &str) -> String {
-    format!(
-        "{} us of CPU each of the {unit}, {:.1} % of a CPU, memory {}",
-        rounded(server.cpu_us_per_message),
-        server.busy * 100.0,
-        show_roughly(server.rss_anon_at_end)
-    )
+    let Server { cpu_us_per_message, busy, rss_anon_per_connection, rss_anon_at_end, .. } = server;
+    let memory = match rss_anon_per_connection {
+        Some(bytes) => format!("{} bytes a connection ({} in all)", rounded(*bytes), show_roughly(*rss_anon_at_end)),
+        None => show_roughly(*rss_anon_at_end),
+    };
+    format!("{}{:.2} % of a CPU, memory {memory}", cpu(*cpu_us_per_message, unit), busy * 100.0)
 }
 
 fn loads(load: &Load, unit: &str) -> String {
@@ -88,11 +89,20 @@ fn loads(load: &Load, unit: &str) -> String {
         .as_ref()
         .map_or_else(String::new, |late| format!(", late p99 {} max {} us", rounded(late.p99), rounded(late.max)));
     format!(
-        "{} us of CPU each of the {unit}, busy {:.1} %, waited for a CPU {:.1} %, turns p99 {} max {} us{late}",
-        rounded(*cpu_us_per_message),
+        "{}busy {:.1} %, waited for a CPU {:.1} %, turns p99 {} max {} us{late}",
+        cpu(*cpu_us_per_message, unit),
         busy * 100.0,
         waiting * 100.0,
         rounded(*p99),
         rounded(*max)
     )
+}
+
+/// CPU time for one of what is counted.
+fn cpu(micros: Option<f64>, unit: &str) -> String {
+    let one = match unit {
+        "deliveries" => "delivery",
+        unit => unit.trim_end_matches('s'),
+    };
+    micros.map_or_else(String::new, |micros| format!("{} us of CPU a {one}, ", rounded(micros)))
 }
