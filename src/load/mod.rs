@@ -20,6 +20,8 @@ mod run;
 mod sequence;
 mod stamp;
 pub mod storm;
+#[cfg(test)]
+mod tests;
 pub mod verdict;
 
 pub use crowd::{Crowd, Outcome, Rules, Tally};

@@ -12,6 +12,7 @@ mod options;
 mod outcome;
 mod probe;
 mod progress;
+mod report;
 mod setup;
 mod storm;
 mod table;

@@ -4,7 +4,7 @@ use super::driving::Readings;
 use super::numbers::micros;
 use super::options::Common;
 use super::probe::Usage;
-use super::table;
+use super::{report, table};
 use crate::cli::{Failure, say};
 use crate::load::verdict::{Asked, Evidence, judge};
 use crate::load::{Moment, Record, SHARES, Second, value_at};
@@ -13,6 +13,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 
 /// Names and values, in this order.
 #[derive(Debug, Default)]
@@ -211,18 +212,24 @@ impl Outcome {
             // Nobody may be left to read it.
             table::lines(self).iter().for_each(|line| drop(writeln!(io::stderr(), "{line}")));
         }
+        if let Some(path) = &common.report {
+            write(path, "report", &report::page(self))?;
+        }
         if let Some(path) = &common.json {
             let json = serde_json::to_string_pretty(self).expect("names and numbers are JSON");
             if common.prints_json() {
                 say(json);
             } else {
-                fs::write(path, json + "\n").map_err(|error| {
-                    Failure::Running(format!("--json {}: cannot be written: {error}", path.display()))
-                })?;
+                write(path, "json", &(json + "\n"))?;
             }
         }
         Ok(())
     }
+}
+
+fn write(path: &Path, flag: &str, text: &str) -> Result<(), Failure> {
+    fs::write(path, text)
+        .map_err(|error| Failure::Running(format!("--{flag} {}: cannot be written: {error}", path.display())))
 }
 
 fn load(record: &Record, readings: &Readings, seconds: f64, done: u64) -> Load {

@@ -33,7 +33,8 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
     lines
 }
 
-fn settings(outcome: &Outcome) -> String {
+/// What was asked for, in a line.
+pub(super) fn settings(outcome: &Outcome) -> String {
     let named = |(name, value): &(String, Value)| match value {
         Value::Bool(true) => name.replace('_', " "),
         value => format!("{} {}", name.replace('_', " "), shown(value)),
@@ -46,7 +47,8 @@ fn count(outcome: &Outcome) -> String {
     outcome.counts.0.first().map(|(_, value)| shown(value)).unwrap_or_default()
 }
 
-fn shown(value: &Value) -> String {
+/// A value as people read it.
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Number(number) => match (number.as_u64(), number.as_f64()) {
@@ -100,9 +102,13 @@ fn loads(load: &Load, unit: &str) -> String {
 
 /// CPU time for one of what is counted.
 fn cpu(micros: Option<f64>, unit: &str) -> String {
-    let one = match unit {
+    micros.map_or_else(String::new, |micros| format!("{} us of CPU a {}, ", rounded(micros), one(unit)))
+}
+
+/// One of what is counted.
+pub(super) fn one(unit: &str) -> &str {
+    match unit {
         "deliveries" => "delivery",
         unit => unit.trim_end_matches('s'),
-    };
-    micros.map_or_else(String::new, |micros| format!("{} us of CPU a {one}, ", rounded(micros)))
+    }
 }
