@@ -132,10 +132,12 @@ impl Record {
         let _ = self.second.record_n(nanos.min(LONGEST), count);
     }
 
-    /// `count` of what is counted was done.
+    /// `count` of what is counted was done. Outside of the window it is nothing.
     #[inline]
     pub fn done(&mut self, count: u64) {
-        self.done += count;
+        if matches!(self.window, Window::Open { .. }) {
+            self.done += count;
+        }
     }
 
     /// A connection ended with an error, or something else went wrong.

@@ -80,7 +80,7 @@ fn told(arguments: &Arguments, run: &Run<Echo>) -> Told {
             .with("text", *text)
             .with("messages", *messages),
         counts: Fields::default()
-            .with("messages", run.record.total_done())
+            .with("messages", run.record.latencies().len())
             .with("unanswered", run.scene.missing())
             .with("connections", run.crowd.ready()),
         is_wrong: run.scene.has_wrong_content(),

@@ -101,7 +101,7 @@ fn told(arguments: &Arguments, run: &Run<Fanout>) -> Told {
             .with("size", *size)
             .with("messages", *messages),
         counts: Fields::default()
-            .with("deliveries", run.record.total_done())
+            .with("deliveries", run.record.latencies().len())
             .with("publications", run.scene.published())
             .with("lost", lost)
             .with("doubled", doubled)

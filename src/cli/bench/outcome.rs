@@ -14,6 +14,7 @@ use serde_json::Value;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::SystemTime;
 
 /// Names and values, in this order.
 #[derive(Debug, Default)]
@@ -38,6 +39,8 @@ impl Serialize for Fields {
 pub(super) struct Outcome {
     pub(super) bench: &'static str,
     pub(super) version: &'static str,
+    /// UTC, as RFC 3339 has it: when the figures were put together.
+    pub(super) ended: String,
     pub(super) targets: Vec<String>,
     pub(super) settings: Fields,
     pub(super) machine: Machine,
@@ -182,10 +185,18 @@ impl Outcome {
             },
             server: server.as_ref().map(|server| server.busy),
         };
-        let (limit, words) = judge(&evidence);
+        let (limit, mut words) = judge(&evidence);
+        if server.as_ref().and_then(|server| server.rss_anon_per_connection).is_some_and(|bytes| bytes < 1.0) {
+            words.push(
+                "The server took no new memory, as it still had some of connections before: start it anew to see what \
+                 one costs."
+                    .to_owned(),
+            );
+        }
         Self {
             bench: told.bench,
             version: env!("CARGO_PKG_VERSION"),
+            ended: humantime::format_rfc3339_seconds(wall_clock()).to_string(),
             targets,
             settings: told.settings,
             machine: machine(),
@@ -258,6 +269,11 @@ fn server(common: &Common, readings: &Readings, seconds: f64, done: u64) -> Opti
         rss_anon_at_start: from.rss_anon,
         rss_anon_at_end: to.rss_anon,
     })
+}
+
+#[expect(clippy::disallowed_methods, reason = "people compare it with their own clock")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }
 
 /// Microseconds for each of so many.

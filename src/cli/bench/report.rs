@@ -25,7 +25,10 @@ pub(super) fn page(outcome: &Outcome) -> String {
     verdict(&mut page, outcome);
     charts(&mut page, outcome);
     tables(&mut page, outcome);
-    add(&mut page, format_args!("<footer>tidegate {}</footer>\n</main></body></html>\n", escape(outcome.version)));
+    add(
+        &mut page,
+        format_args!("<footer>tidegate {}, {}</footer>\n</main></body></html>\n", outcome.version, outcome.ended),
+    );
     page
 }
 
@@ -37,8 +40,9 @@ fn add(page: &mut String, text: std::fmt::Arguments<'_>) {
 fn tiles(page: &mut String, outcome: &Outcome) {
     let latency = &outcome.latency_us;
     let mut all = Vec::new();
-    if let Some(rate) = outcome.rate {
-        all.push((format!("{} a second", outcome.unit), rounded(rate)));
+    match outcome.rate {
+        Some(rate) => all.push((format!("{} a second", outcome.unit), rounded(rate))),
+        None => all.extend(counted(outcome, outcome.unit)),
     }
     if latency.count > 0 {
         for (name, value) in
@@ -55,6 +59,7 @@ fn tiles(page: &mut String, outcome: &Outcome) {
             all.push(("bytes a connection".to_owned(), rounded(bytes)));
         }
     }
+    all.extend(counted(outcome, "lost"));
     let errors: u64 = outcome.errors.0.iter().filter_map(|(_, count)| count.as_u64()).sum();
     all.push(("errors".to_owned(), grouped(errors)));
     page.push_str("<section class=\"tiles\">");
@@ -62,6 +67,12 @@ fn tiles(page: &mut String, outcome: &Outcome) {
         add(page, format_args!("<div><b>{}</b><span>{}</span></div>", escape(&value), escape(&name)));
     }
     page.push_str("</section>\n");
+}
+
+/// A count by its name, where there is one.
+fn counted(outcome: &Outcome, name: &str) -> Option<(String, String)> {
+    let (_, value) = outcome.counts.0.iter().find(|(known, _)| known == name)?;
+    Some((name.to_owned(), table::shown(value)))
 }
 
 fn verdict(page: &mut String, outcome: &Outcome) {
@@ -77,10 +88,10 @@ fn verdict(page: &mut String, outcome: &Outcome) {
 fn charts(page: &mut String, outcome: &Outcome) {
     let rows = &outcome.series;
     if rows.len() >= 2 && outcome.rate.is_some() {
-        let points = rows.iter().map(|row| (row.at, row.rate)).collect();
+        let points = over_rows(rows, |row| row.rate);
         let most = rows.iter().map(|row| row.rate).fold(0.0, f64::max);
         let chart = Chart {
-            title: format!("{} a second", outcome.unit),
+            title: capital(&format!("{} a second", outcome.unit)),
             below: "seconds since the window began".to_owned(),
             x: Scale::seconds(last(rows)),
             y: Scale::from_zero(most),
@@ -101,10 +112,21 @@ fn last(rows: &[Row]) -> f64 {
     rows.last().map_or(1.0, |row| row.at)
 }
 
+/// The value of each row at its end, and that of the first at its beginning too.
+fn over_rows(rows: &[Row], of: fn(&Row) -> f64) -> Vec<(f64, f64)> {
+    let beginning = rows.first().map(|row| (row.at - row.seconds, of(row)));
+    beginning.into_iter().chain(rows.iter().map(|row| (row.at, of(row)))).collect()
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 fn over_time(rows: &[Row]) -> Chart {
     let line = |name: &str, of: fn(&Row) -> f64| Line {
         name: name.to_owned(),
-        points: rows.iter().filter(|row| of(row) > 0.0).map(|row| (row.at, of(row))).collect(),
+        points: over_rows(rows, of).into_iter().filter(|(_, value)| *value > 0.0).collect(),
         is_filled: false,
     };
     let lines = vec![
