@@ -99,8 +99,8 @@ impl Crowd {
         }
     }
 
-    /// Lines.
-    pub fn len(&self) -> usize {
+    /// How many lines there are.
+    pub fn size(&self) -> usize {
         self.members.len()
     }
 

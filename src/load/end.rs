@@ -1,7 +1,7 @@
 //! Why a connection of a load ended, or came to nothing, as people and scripts are told.
 
 use crate::connection::Broken;
-use crate::wire::websocket::CloseFrame;
+use crate::wire::websocket::{CloseFrame, fitting};
 use std::fmt;
 use std::io::ErrorKind;
 
@@ -44,9 +44,6 @@ pub enum End {
     Unasked,
 }
 
-/// Words of a server are cut to this many bytes.
-const MAX_WORDS: usize = 123;
-
 impl End {
     /// A close without code and words.
     pub const PLAIN_CLOSE: End = End::Closed { code: None, words: String::new() };
@@ -71,11 +68,9 @@ impl End {
     }
 }
 
-/// A server's words, cut, and without anything that a terminal or a page would act on.
+/// A server's words, cut to 123 bytes, and without anything that a terminal or a page would act on.
 pub fn tame(words: &str) -> String {
-    crate::wire::websocket::fitting(&words[..words.floor_char_boundary(MAX_WORDS.min(words.len()))])
-        .escape_debug()
-        .to_string()
+    fitting(words).escape_debug().to_string()
 }
 
 impl fmt::Display for End {

@@ -259,8 +259,8 @@ impl Scene for Fanout {
                 // What was published before is not for it.
                 self.audience[ear.channel] += 1;
                 ear.got = self.published_in[ear.channel];
-                let mut early = opened.early;
-                if early.is_empty() { Ok(()) } else { ear::hear_message(self, receiver, &mut early, reach) }
+                let early = opened.early;
+                if early.is_empty() { Ok(()) } else { ear::hear_message(self, receiver, &early, reach) }
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::wire::websocket::{FrameHeader, Mask, Opcode};
 use crate::wire::{Message, Wire};
 use bytes::Bytes;
 
-/// Framed messages of one length, twice in a row, so that any stretch up to [`Ring::len`] bytes is in one piece.
+/// Framed messages of one length, twice in a row, so that any stretch up to [`Ring::size`] bytes is in one piece.
 #[derive(Debug, Clone)]
 pub struct Ring {
     bytes: Bytes,
@@ -67,7 +67,7 @@ impl Ring {
 
     /// Bytes of all messages.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.len
     }
 
@@ -94,7 +94,7 @@ impl Ring {
         &self.bytes[at + self.header..at + self.frame - end]
     }
 
-    /// The place `count` bytes, at most [`Ring::len`], behind `at`.
+    /// The place `count` bytes, at most [`Ring::size`], behind `at`.
     #[inline]
     pub fn step(&self, at: usize, count: usize) -> usize {
         let to = at + count;
@@ -147,8 +147,8 @@ mod tests {
     fn every_stretch_is_in_one_piece_and_messages_differ() {
         for wire in [Wire::Length, Wire::Line, Wire::Raw, Wire::WebSocket] {
             let Rings { answers, .. } = rings(wire, 64, 1);
-            assert_eq!(answers.bytes().len(), 2 * answers.len());
-            assert_eq!(answers.len(), MESSAGES * answers.frame());
+            assert_eq!(answers.bytes().len(), 2 * answers.size());
+            assert_eq!(answers.size(), MESSAGES * answers.frame());
             let payloads: Vec<&[u8]> = (0..MESSAGES).map(|n| answers.payload(n * answers.frame(), wire)).collect();
             assert!(payloads.iter().all(|payload| payload.len() == 64));
             assert!((1..MESSAGES).all(|n| payloads[n] != payloads[n - 1]));
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn requests_on_websocket_are_masked_by_keys_that_differ_and_hold_what_answers_hold() {
         let Rings { requests, answers, wire } = rings(Wire::WebSocket, 200, 1);
-        let mut bytes = requests.bytes()[..requests.len()].to_vec();
+        let mut bytes = requests.bytes()[..requests.size()].to_vec();
         let masks: std::collections::HashSet<&[u8]> =
             bytes.chunks(requests.frame()).map(|frame| &frame[4..8]).collect();
         assert!(masks.len() > MESSAGES / 2);
@@ -175,6 +175,6 @@ mod tests {
             assert_eq!(payload.bytes(), answers.payload(at, wire));
             at += answers.frame();
         }
-        assert_eq!(at, answers.len());
+        assert_eq!(at, answers.size());
     }
 }

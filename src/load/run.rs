@@ -280,20 +280,22 @@ impl<S: Scene> Run<S> {
                     self.warm_up(now, lines);
                 }
             }
-            Phase::WarmingUp(until) if now >= until => {
-                if !self.scene.pauses() || self.rest(now) {
-                    self.phase = Phase::AtStart;
-                }
-            }
-            Phase::Measuring(until) if now >= until => {
-                if self.rest(now) || !self.scene.pauses() {
-                    self.phase = Phase::AtEnd;
-                }
-            }
+            Phase::WarmingUp(until) | Phase::Measuring(until) if now >= until => self.end_part(now),
             Phase::Measuring(_) if self.scene.is_at_rest() && self.plan.most.is_some() => self.phase = Phase::AtEnd,
             Phase::Measuring(_) if !self.scene.can_go_on() => self.phase = Phase::AtEnd,
             Phase::Draining if self.scene.is_at_rest() => self.phase = Phase::Over,
             _ => {}
+        }
+    }
+
+    /// The time of a part is over; so is the part, when nothing is under way, or at once where the load does not pause.
+    fn end_part(&mut self, now: Moment) {
+        let (goes_on, is_measured) = (!self.scene.pauses(), matches!(self.phase, Phase::Measuring(_)));
+        if goes_on && !is_measured {
+            // What is not measured has no end of its own.
+            self.phase = Phase::AtStart;
+        } else if self.rest(now) || goes_on {
+            self.phase = if is_measured { Phase::AtEnd } else { Phase::AtStart };
         }
     }
 
@@ -332,7 +334,7 @@ impl<S: Scene> Run<S> {
 impl<S: Scene> Play for Run<S> {
     fn on_start<L: Lines>(&mut self, now: Moment, lines: &mut L) {
         if self.scene.waits_for_all() {
-            (0..self.crowd.len()).for_each(|line| self.crowd.want(line));
+            (0..self.crowd.size()).for_each(|line| self.crowd.want(line));
             self.crowd.open_due(now, lines);
         }
     }

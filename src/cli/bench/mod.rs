@@ -73,7 +73,7 @@ fn play<S: Scene>(
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
     let targets = ground.targets.iter().map(|target| target.url().to_string()).collect();
-    let lines = run.crowd.len();
+    let lines = run.crowd.size();
     let swarm = Swarm::new(run, ground.targets, common.all_sources(), lines);
     let mut swarm = swarm.map_err(|error| Failure::Running(format!("can't start the load: {error}")))?;
     let readings = drive(&mut swarm, common, unit)?;

@@ -5,7 +5,7 @@ pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             shown.push(',');
         }
         shown.push(digit);
@@ -37,7 +37,7 @@ mod tests {
         for (number, shown) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(grouped(number), shown);
         }
-        for (number, shown) in [(0.1234, "0.123"), (3.14159, "3.14"), (45.678, "45.7"), (1234.5, "1,235")] {
+        for (number, shown) in [(0.1234, "0.123"), (2.345, "2.35"), (45.678, "45.7"), (1234.5, "1,235")] {
             assert_eq!(rounded(number), shown);
         }
     }

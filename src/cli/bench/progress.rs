@@ -47,7 +47,7 @@ impl Progress {
         self.next = now + if self.mode == Mode::Line { OFTEN } else { SELDOM };
         let text = match phase {
             Phase::Opening => {
-                format!("opening: {} of {}", grouped(crowd.ready() as u64), grouped(crowd.len() as u64))
+                format!("opening: {} of {}", grouped(crowd.ready() as u64), grouped(crowd.size() as u64))
             }
             Phase::WarmingUp(_) | Phase::AtStart => "warming up".to_owned(),
             Phase::Measuring(_) => match self.measured(now, record) {

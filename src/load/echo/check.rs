@@ -45,7 +45,7 @@ impl Check {
         let ring = &rings.answers;
         let (mut at, mut rest) = (self.at, bytes);
         while !rest.is_empty() {
-            let (part, behind) = rest.split_at(rest.len().min(ring.len()));
+            let (part, behind) = rest.split_at(rest.len().min(ring.size()));
             if part != &ring.bytes()[at..at + part.len()] {
                 return None;
             }
@@ -107,7 +107,7 @@ impl Check {
 
     /// A reader that has read what has come of this message: it was as it is due, so the ring has it.
     fn begin_reader(&mut self, ring: &Ring, wire: Wire, pool: &mut Pool) -> Result<Box<Reader>, End> {
-        let begun_at = ring.step(self.at, ring.len() - self.partial);
+        let begun_at = ring.step(self.at, ring.size() - self.partial);
         let mut front = ring.bytes()[begun_at..begun_at + self.partial].to_vec();
         (self.at, self.partial) = (begun_at, 0);
         let (mut reader, mut rest) = (Box::new(Reader::new(wire, 0)), &mut front[..]);
