@@ -141,6 +141,9 @@ fn publications_reach_all_receivers_of_a_broadcast_and_of_a_hub() {
             measured(&["fanout", &url, "--connections", "7", "--publishers", "2", "--depth", "3", "--messages", "30"]);
         check_arithmetic(&json, 210);
     }
+    let shy = Server::start("auto", &["--app", "broadcast"]);
+    let json = measured(&["fanout", &shy.url("line", ""), "--connections", "3", "--messages", "20"]);
+    check_arithmetic(&json, 60);
     let hub = Server::start("auto", &["--insecure"]);
     for url in [hub.url("ws", "/connection/websocket"), hub.url("line", ""), hub.url("tcp", "")] {
         let channels = ["--channel", "c", "--channels", "3", "--connections", "6", "--messages", "30"];

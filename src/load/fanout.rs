@@ -74,6 +74,8 @@ pub struct Fanout {
     audience: Vec<u64>,
     published_in: Vec<u64>,
     published: u64,
+    /// Publications of a schedule that are known to be due.
+    seen_due: u64,
     /// Publications that may still be made.
     until: u64,
     window: std::ops::Range<u64>,
@@ -109,6 +111,7 @@ impl Fanout {
             audience: vec![0; channels],
             published_in: vec![0; channels],
             published: 0,
+            seen_due: 0,
             until: 0,
             window: 0..0,
             measured: false,
@@ -237,7 +240,7 @@ impl Scene for Fanout {
     fn ticket(&self, line: usize) -> Ticket {
         let receiver = line.checked_sub(self.voices.len());
         let channel = receiver.and_then(|receiver| self.setting.channels.get(self.ears[receiver].channel));
-        Ticket { channel: channel.cloned(), position: None }
+        Ticket { channel: channel.cloned(), ..Ticket::default() }
     }
 
     fn on_ready<L: Lines>(
@@ -323,10 +326,13 @@ impl Scene for Fanout {
     }
 
     fn on_turn<L: Lines>(&mut self, reach: &mut Reach<'_, L>) {
-        if let Some(pace) = self.pace
-            && pace.due(reach.now).min(self.until) > self.published
-        {
-            reach.record.lag(reach.now.nanos_since(pace.at(self.published)));
+        let Some(pace) = self.pace else {
+            return;
+        };
+        let due = pace.due(reach.now).min(self.until);
+        if due > self.seen_due {
+            reach.record.lag(reach.now.nanos_since(pace.at(self.seen_due)));
+            self.seen_due = due;
             self.publish(reach);
         }
     }
@@ -335,10 +341,8 @@ impl Scene for Fanout {
         if let Some(at) = self.gathering.next_at() {
             return Some(at);
         }
-        self.pace.filter(|_| self.published < self.until && self.has_audience()).map(|pace| {
-            // What is overdue waits for a socket, not for a time.
-            pace.at(self.published)
-        })
+        // What is known to be due waits for a socket, not for a time.
+        self.pace.filter(|_| self.seen_due < self.until && self.has_audience()).map(|pace| pace.at(self.seen_due))
     }
 
     fn rest(&mut self, now: Moment) {

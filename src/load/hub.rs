@@ -19,6 +19,18 @@ pub struct Position {
     pub offset: u64,
 }
 
+/// What a subscription is to recover.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Recovery {
+    /// Nothing, ever.
+    #[default]
+    None,
+    /// What will be missed when it is asked for again.
+    Later,
+    /// What was missed since this position.
+    From(Position),
+}
+
 /// How a subscription began.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Standing {
@@ -73,14 +85,15 @@ pub fn connect(token: Option<&str>) -> String {
     format!(r#"{{"id":{CONNECT},"connect":{{{token}"name":"tidegate bench","version":"{version}"}}}}"#)
 }
 
-/// Asks for a channel, from a position on where there is one.
-pub fn subscribe(channel: &str, from: Option<&Position>) -> String {
-    let from = from.map_or_else(
-        || r#","recoverable":true"#.to_owned(),
-        |Position { epoch, offset }| {
+/// Asks for a channel: to recover later, or from a position on.
+pub fn subscribe(channel: &str, recovery: &Recovery) -> String {
+    let from = match recovery {
+        Recovery::None => String::new(),
+        Recovery::Later => r#","recoverable":true"#.to_owned(),
+        Recovery::From(Position { epoch, offset }) => {
             format!(r#","recoverable":true,"recover":true,"epoch":{},"offset":{offset}"#, quoted(epoch))
-        },
-    );
+        }
+    };
     format!(r#"{{"id":{SUBSCRIBE},"subscribe":{{"channel":{}{from}}}}}"#, quoted(channel))
 }
 
@@ -235,10 +248,11 @@ mod tests {
     #[test]
     fn commands_stand_as_the_protocol_has_them() {
         assert!(connect(Some("a\"b")).starts_with(r#"{"id":1,"connect":{"token":"a\"b","name":"tidegate bench""#));
-        assert_eq!(subscribe("news", None), r#"{"id":2,"subscribe":{"channel":"news","recoverable":true}}"#);
+        assert_eq!(subscribe("news", &Recovery::None), r#"{"id":2,"subscribe":{"channel":"news"}}"#);
+        assert_eq!(subscribe("a", &Recovery::Later), r#"{"id":2,"subscribe":{"channel":"a","recoverable":true}}"#);
         let position = Position { epoch: "e".to_owned(), offset: 7 };
         assert_eq!(
-            subscribe("n", Some(&position)),
+            subscribe("n", &Recovery::From(position)),
             concat!(
                 r#"{"id":2,"subscribe":{"channel":"n","recoverable":true,"#,
                 r#""recover":true,"epoch":"e","offset":7}}"#

@@ -90,7 +90,7 @@ impl Idle {
 impl Scene for Idle {
     fn ticket(&self, line: usize) -> Ticket {
         let channel = self.channels.get(line % self.channels.len().max(1));
-        Ticket { channel: channel.cloned(), position: None }
+        Ticket { channel: channel.cloned(), ..Ticket::default() }
     }
 
     fn on_ready<L: Lines>(

@@ -1,7 +1,7 @@
 //! What has to be said before a connection is ready: the request for a WebSocket, the greeting of a hub, a subscription.
 //! It knows no socket and no time.
 
-use super::hub::{self, CONNECT, Position, SUBSCRIBE, Standing, Told};
+use super::hub::{self, CONNECT, Recovery, SUBSCRIBE, Standing, Told};
 use super::{End, Heard, Reader};
 use crate::buffer::Pool;
 use crate::timer::Jitter;
@@ -31,8 +31,8 @@ pub struct Entrance {
 pub struct Ticket {
     /// The channel to subscribe to.
     pub channel: Option<Arc<str>>,
-    /// From where on.
-    pub position: Option<Position>,
+    /// What to recover in it.
+    pub recovery: Recovery,
 }
 
 /// A connection that is being opened.
@@ -150,7 +150,7 @@ impl Opening {
                     let Some(channel) = &self.ticket.channel else {
                         return Ok(Some((None, rest.to_vec())));
                     };
-                    let asked = hub::subscribe(channel, self.ticket.position.as_ref());
+                    let asked = hub::subscribe(channel, &self.ticket.recovery);
                     hub::encode(tools.entrance.wire, asked.as_bytes(), tools.jitter, tools.out);
                     self.step = Step::Subscribing;
                 }
@@ -242,7 +242,7 @@ mod tests {
             "{\"id\":1,\"connect\":{\"client\":\"x\",\"ping\":25}}\n{}\n",
             "{\"id\":2,\"subscribe\":{\"epoch\":\"e\",\"offset\":4}}\n"
         );
-        let ticket = Ticket { channel: Some("c".into()), position: None };
+        let ticket = Ticket { channel: Some("c".into()), recovery: Recovery::None };
         for chunk in 1..server.len() {
             let (out, opened) = open(&entrance(Wire::Line, true), &ticket, server.as_bytes(), chunk);
             let lines: Vec<_> =
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn refusals_are_ends_with_their_words() {
-        let ticket = Ticket { channel: Some("c".into()), position: None };
+        let ticket = Ticket { channel: Some("c".into()), recovery: Recovery::None };
         let hub = entrance(Wire::Line, true);
         let told = |server: &str| open(&hub, &ticket, server.as_bytes(), 7).1.unwrap_err().to_string();
         assert_eq!(

@@ -45,7 +45,7 @@ impl Lives {
 impl Scene for Lives {
     fn ticket(&self, line: usize) -> Ticket {
         let channel = self.channels.get(line % self.channels.len().max(1));
-        Ticket { channel: channel.cloned(), position: None }
+        Ticket { channel: channel.cloned(), ..Ticket::default() }
     }
 
     fn on_ready<L: Lines>(

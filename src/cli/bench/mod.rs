@@ -17,6 +17,7 @@ mod setup;
 mod storm;
 mod table;
 
+use super::values::show_duration;
 use super::{Failure, logger};
 use crate::load::{End, Run, Scene};
 use crate::net::Swarm;
@@ -95,6 +96,10 @@ fn play<S: Scene>(
     outcome.publish(common)?;
     match first {
         _ if is_wrong => Err(Failure::Running("what came back is not what was sent".to_owned())),
+        _ if run.gave_up() => {
+            let patience = show_duration(common.timeout);
+            Err(Failure::Running(format!("given up: nothing came back for {patience}")))
+        }
         Some((kind, _)) if run.record.total_done() == 0 => Err(Failure::Running(format!("nothing came back: {kind}"))),
         _ => Ok(()),
     }

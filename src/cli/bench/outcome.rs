@@ -5,6 +5,7 @@ use super::numbers::micros;
 use super::options::Common;
 use super::probe::Usage;
 use super::{report, table};
+use crate::cli::values::show_duration;
 use crate::cli::{Failure, say};
 use crate::load::verdict::{Asked, Evidence, judge};
 use crate::load::{Moment, Record, SHARES, Second, value_at};
@@ -42,6 +43,9 @@ pub(super) struct Outcome {
     /// UTC, as RFC 3339 has it: when the figures were put together.
     pub(super) ended: String,
     pub(super) targets: Vec<String>,
+    /// The settings of this bench in a line, for people.
+    #[serde(skip)]
+    pub(super) headline: String,
     pub(super) settings: Fields,
     pub(super) machine: Machine,
     /// What is counted: `messages`, `deliveries`, `connections`.
@@ -198,7 +202,8 @@ impl Outcome {
             version: env!("CARGO_PKG_VERSION"),
             ended: humantime::format_rfc3339_seconds(wall_clock()).to_string(),
             targets,
-            settings: told.settings,
+            headline: table::settings(&told.settings),
+            settings: with_common(told.settings, common),
             machine: machine(),
             unit: told.unit,
             interrupted: told.interrupted,
@@ -236,6 +241,18 @@ impl Outcome {
         }
         Ok(())
     }
+}
+
+/// The settings of all benches behind those of one.
+fn with_common(settings: Fields, common: &Common) -> Fields {
+    let sources: Vec<String> = common.all_sources().iter().map(ToString::to_string).collect();
+    settings
+        .with("warm_up", show_duration(common.warm_up))
+        .with("duration", show_duration(common.duration))
+        .with("timeout", show_duration(common.timeout))
+        .with("concurrency", common.concurrency)
+        .with("connect_rate", common.connect_rate)
+        .with("source", sources)
 }
 
 fn write(path: &Path, flag: &str, text: &str) -> Result<(), Failure> {
@@ -308,7 +325,8 @@ fn percentiles(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
     while !histogram.is_empty() && rest * histogram.len() as f64 >= 1.0 {
         for step in 0..9 {
             let share = 1.0 - rest * (1.0 - f64::from(step) / 10.0);
-            points.push((share * 100.0, micros(value_at(histogram, share))));
+            // Shares are read by people, and not made of tenths in binary.
+            points.push(((share * 1e11).round() / 1e9, micros(value_at(histogram, share))));
         }
         rest /= 10.0;
     }

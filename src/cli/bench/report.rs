@@ -20,7 +20,7 @@ pub(super) fn page(outcome: &Outcome) -> String {
     );
     add(&mut page, format_args!("<header><p class=\"kind\">tidegate bench {}</p>", escape(bench)));
     add(&mut page, format_args!("<h1>{}</h1>", escape(&targets.join(", "))));
-    add(&mut page, format_args!("<p class=\"sub\">{}</p></header>\n", escape(&table::settings(outcome))));
+    add(&mut page, format_args!("<p class=\"sub\">{}</p></header>\n", escape(&outcome.headline)));
     tiles(&mut page, outcome);
     verdict(&mut page, outcome);
     charts(&mut page, outcome);
@@ -200,11 +200,20 @@ fn tables(page: &mut String, outcome: &Outcome) {
 
 fn list(page: &mut String, title: &str, fields: &Fields) {
     add(page, format_args!("<div><h2>{title}</h2><table>"));
-    for (name, value) in fields.0.iter().filter(|(_, value)| !matches!(value, Value::Null | Value::Bool(false))) {
+    for (name, value) in fields.0.iter().filter(|(_, value)| !is_nothing(value)) {
         let (name, value) = (escape(&name.replace('_', " ")), escape(&table::shown(value)));
         add(page, format_args!("<tr><th>{name}</th><td>{value}</td></tr>"));
     }
     page.push_str("</table></div>\n");
+}
+
+/// Whether a value says that there is none.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
 }
 
 /// Text that a page shows as it is.

@@ -62,9 +62,8 @@ fn come_and_go(arguments: &Arguments) -> Result<(), Failure> {
         bench: "storm",
         unit: "connections",
         settings: Fields::default()
-            .with("concurrency", at_once)
+            .with("at_once", at_once)
             .with("connections", *connections)
-            .with("connect_rate", common.connect_rate)
             .with("channel", hub.channel.clone()),
         counts: Fields::default().with("connections", run.record.total_done()).with("failed", run.scene.failed()),
         is_wrong: false,
@@ -104,7 +103,7 @@ fn come_back(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn told_of_return(arguments: &Arguments, clients: usize, run: &Run<Returning>) -> Told {
-    let Arguments { common, hub, size, .. } = arguments;
+    let Arguments { hub, size, .. } = arguments;
     let Counts { whole, unrecovered, away, recovered, lost, doubled, out_of_order } = run.scene.counts();
     Told {
         bench: "storm",
@@ -112,7 +111,6 @@ fn told_of_return(arguments: &Arguments, clients: usize, run: &Run<Returning>) -
         settings: Fields::default()
             .with("reconnect", true)
             .with("connections", clients)
-            .with("connect_rate", common.connect_rate)
             .with("channel", hub.channel.clone())
             .with("channels", hub.channels)
             .with("missed", run.scene.missed())

@@ -1,14 +1,14 @@
 //! What was measured, as people read it.
 
 use super::numbers::{grouped, rounded};
-use super::outcome::{Latency, Load, Outcome, Server, Spread};
+use super::outcome::{Fields, Latency, Load, Outcome, Server, Spread};
 use crate::cli::values::show_roughly;
 use serde_json::Value;
 
 /// The lines of the table.
 pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
     let Outcome { bench, targets, unit, .. } = outcome;
-    let mut lines = vec![format!("{bench}  {}  {}", targets.join(" "), settings(outcome)), String::new()];
+    let mut lines = vec![format!("{bench}  {}  {}", targets.join(" "), outcome.headline), String::new()];
     let longest = outcome.counts.0.iter().map(|(name, _)| name.len()).max().unwrap_or_default().max(unit.len());
     let mut row = |name: &str, text: String| lines.push(format!("  {name:<longest$}  {text}"));
     let interrupted = if outcome.interrupted { ", ended early" } else { "" };
@@ -34,12 +34,12 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
 }
 
 /// What was asked for, in a line.
-pub(super) fn settings(outcome: &Outcome) -> String {
+pub(super) fn settings(settings: &Fields) -> String {
     let named = |(name, value): &(String, Value)| match value {
         Value::Bool(true) => name.replace('_', " "),
         value => format!("{} {}", name.replace('_', " "), shown(value)),
     };
-    let told = outcome.settings.0.iter().filter(|(_, value)| !matches!(value, Value::Null | Value::Bool(false)));
+    let told = settings.0.iter().filter(|(_, value)| !matches!(value, Value::Null | Value::Bool(false)));
     told.map(named).collect::<Vec<_>>().join(", ")
 }
 
@@ -56,6 +56,7 @@ pub(super) fn shown(value: &Value) -> String {
             (None, Some(number)) => rounded(number),
             (None, None) => number.to_string(),
         },
+        Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
 }

@@ -3,6 +3,7 @@
 
 use super::{Fanout, Stamp};
 use crate::load::{Lines, Moment, Reach};
+use crate::wire::{Message, Wire};
 use std::time::Duration;
 
 /// How the gathering goes.
@@ -11,8 +12,8 @@ pub(super) enum Gathering {
     /// It has not begun.
     #[default]
     Ahead,
-    /// Calls are made: the next at this moment, the last at that.
-    Calling(Moment, Moment),
+    /// Calls are made: the next at this moment, the last at that; and whether receivers speak first at the next.
+    Calling(Moment, Moment, bool),
     /// All have heard, or have had their time.
     Over,
 }
@@ -21,11 +22,16 @@ pub(super) enum Gathering {
 const AGAIN: Duration = Duration::from_millis(100);
 /// Who hears nothing for so long is left to be counted as one who loses everything.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A listener that tells wires apart by their first bytes sends nothing to who says nothing. So who has heard nothing for
+/// this long says something, which gateways take for a heartbeat.
+const SHY: Duration = Duration::from_secs(1);
+const SOMETHING: &[u8] = b"ping";
+const ITS_ANSWER: &[u8] = b"pong";
 
 impl Gathering {
     pub(super) fn next_at(self) -> Option<Moment> {
         match self {
-            Gathering::Calling(at, _) => Some(at),
+            Gathering::Calling(at, ..) => Some(at),
             Gathering::Ahead | Gathering::Over => None,
         }
     }
@@ -39,15 +45,19 @@ impl Fanout {
         self.gathering = match self.gathering {
             Gathering::Over => Gathering::Over,
             _ if !self.setting.channels.is_empty() || self.voices_open == 0 => Gathering::Over,
-            Gathering::Calling(_, last) if has_heard_all() || now >= last => Gathering::Over,
-            Gathering::Calling(at, last) if now < at => Gathering::Calling(at, last),
-            Gathering::Calling(_, last) => {
+            Gathering::Calling(_, last, _) if has_heard_all() || now >= last => Gathering::Over,
+            Gathering::Calling(at, last, speaks) if now < at => Gathering::Calling(at, last, speaks),
+            Gathering::Calling(_, last, speaks) => {
+                let is_time = speaks && last - now < PATIENCE - SHY;
+                if is_time {
+                    self.speak(reach);
+                }
                 self.call(reach);
-                Gathering::Calling(now + AGAIN, last)
+                Gathering::Calling(now + AGAIN, last, speaks && !is_time)
             }
             Gathering::Ahead => {
                 self.call(reach);
-                Gathering::Calling(now + AGAIN, now + PATIENCE)
+                Gathering::Calling(now + AGAIN, now + PATIENCE, true)
             }
         };
         self.gathering == Gathering::Over
@@ -60,12 +70,25 @@ impl Fanout {
         self.voices[0].send(0, reach.lines);
     }
 
+    /// Lets those who have heard nothing say something, on wires where that is harmless.
+    fn speak<L: Lines>(&mut self, reach: &mut Reach<'_, L>) {
+        for (receiver, ear) in self.ears.iter().enumerate() {
+            let line = self.voices.len() + receiver;
+            let wire = reach.crowd.entrance(line).wire;
+            if ear.is_open() && !ear.has_heard && matches!(wire, Wire::Length | Wire::Line) {
+                reach.crowd.out.clear();
+                wire.encode(Message::from(SOMETHING), &mut reach.crowd.out);
+                reach.lines.send_copy(line, &reach.crowd.out);
+            }
+        }
+    }
+
     /// Something came that is no publication of this run: a call, or somebody else's.
     #[cold]
     pub(super) fn on_foreign(&mut self, receiver: usize, payload: &[u8]) {
         if Stamp::read(payload).is_some_and(|stamp| stamp.run == !self.setting.run) {
             self.ears[receiver].has_heard = true;
-        } else {
+        } else if payload != ITS_ANSWER {
             self.faults.foreign += 1;
         }
     }

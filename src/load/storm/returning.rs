@@ -1,7 +1,7 @@
 //! Clients that are cut all at once while publications go on, and come back all at once: each has to get what it missed,
 //! in order, once.
 
-use crate::load::hub::{self, Position, Standing, Told};
+use crate::load::hub::{self, Position, Recovery, Standing, Told};
 use crate::load::{
     End, Heard, Lines, Moment, Opened, Part, Reach, Reader, Rules, Scene, Seen, Sequence, Stamp, Ticket,
 };
@@ -249,8 +249,11 @@ impl Scene for Returning {
             return Ticket::default();
         };
         let channel = self.setting.channels.get(client % self.setting.channels.len().max(1)).cloned();
-        let position = (self.act == Act::Returning).then(|| self.clients[client].position.clone());
-        Ticket { channel, position }
+        let recovery = match self.act {
+            Act::Gathering | Act::Away => Recovery::Later,
+            Act::Returning => Recovery::From(self.clients[client].position.clone()),
+        };
+        Ticket { channel, recovery }
     }
 
     fn on_ready<L: Lines>(
