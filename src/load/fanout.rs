@@ -202,6 +202,11 @@ impl Fanout {
         };
         let publishers = self.voices.len();
         let (channel, publisher) = (usize::from(stamp.stream) / publishers, usize::from(stamp.stream) % publishers);
+        if channel != self.ears[receiver].channel {
+            // It is of this run, but not for this receiver.
+            self.faults.foreign += 1;
+            return;
+        }
         match self.sequences[receiver * publishers + publisher].see(stamp.number) {
             Seen::New { .. } => {}
             Seen::Late => self.faults.out_of_order += 1,
@@ -327,7 +332,8 @@ impl Scene for Fanout {
 
     fn on_turn<L: Lines>(&mut self, reach: &mut Reach<'_, L>) {
         let Some(pace) = self.pace else {
-            return;
+            // A round in which nobody listens is over as soon as it is published.
+            return self.go_on(reach);
         };
         let due = pace.due(reach.now).min(self.until);
         if due > self.seen_due {

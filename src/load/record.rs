@@ -186,6 +186,11 @@ impl Record {
         all
     }
 
+    /// Whether there are no latencies.
+    pub fn latencies_are_none(&self) -> bool {
+        self.total.is_empty() && self.second.is_empty()
+    }
+
     /// How late the load was.
     pub fn lags(&self) -> &Histogram<u64> {
         &self.lags

@@ -12,8 +12,6 @@ use crate::wire::Wire;
 /// What `bench echo` takes.
 #[derive(clap::Args, Debug, Default)]
 pub(super) struct Arguments {
-    #[command(flatten)]
-    common: Common,
     /// Connections
     #[arg(long, value_name = "COUNT", value_parser = positive, default_value = "64")]
     connections: usize,
@@ -33,6 +31,8 @@ pub(super) struct Arguments {
     /// Messages after which it ends, in place of a duration
     #[arg(long, value_name = "COUNT", value_parser = positive_u64)]
     messages: Option<u64>,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Largest message and deepest pipeline: what a ring of messages may take up.

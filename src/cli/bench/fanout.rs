@@ -11,8 +11,6 @@ use crate::load::{Plan, Run, STAMP_BYTES};
 #[derive(clap::Args, Debug, Default)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
     hub: Hub,
     /// Connections that receive
     #[arg(long, value_name = "COUNT", value_parser = positive, default_value = "100")]
@@ -35,6 +33,8 @@ pub(super) struct Arguments {
     /// Publications after which it ends, in place of a duration
     #[arg(long, value_name = "COUNT", value_parser = positive_u64)]
     messages: Option<u64>,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Streams have numbers of 16 bits.

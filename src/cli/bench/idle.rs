@@ -12,8 +12,6 @@ use std::time::Duration;
 #[derive(clap::Args, Debug, Default)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
     hub: Hub,
     /// Connections
     #[arg(long, value_name = "COUNT", value_parser = positive, default_value = "1000")]
@@ -22,6 +20,8 @@ pub(super) struct Arguments {
     /// [default: never]
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     heartbeat_interval: Option<Duration>,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Shorter intervals are load, not life.

@@ -50,7 +50,7 @@ impl Progress {
                 format!("opening: {} of {}", grouped(crowd.ready() as u64), grouped(crowd.size() as u64))
             }
             Phase::WarmingUp(_) | Phase::AtStart => "warming up".to_owned(),
-            Phase::Measuring(_) => match self.measured(now, record) {
+            Phase::Measuring(_) => match self.measured(now, crowd, record) {
                 Some(text) => text,
                 None => return,
             },
@@ -67,7 +67,7 @@ impl Progress {
         }
     }
 
-    fn measured(&mut self, now: Moment, record: &Record) -> Option<String> {
+    fn measured(&mut self, now: Moment, crowd: &Crowd, record: &Record) -> Option<String> {
         let rows = record.series();
         let fresh = &rows[self.rows.min(rows.len())..];
         let last = rows.last()?;
@@ -76,10 +76,13 @@ impl Progress {
         let (count, seconds): (u64, f64) =
             rows_shown.iter().fold((0, 0.0), |(count, seconds), row| (count + row.count, seconds + row.seconds));
         let [half, _, most, ..] = last.percentiles.map(micros);
-        let errors = record.errors().total();
+        let (elapsed, errors) = (record.elapsed(now).as_secs_f64(), record.errors().total());
+        if record.latencies_are_none() {
+            let ready = grouped(crowd.ready() as u64);
+            return Some(format!("{elapsed:3.0} s  {ready} ready  {} errors", grouped(errors)));
+        }
         Some(format!(
-            "{:3.0} s  {} {}/s  p50 {} us  p99 {} us  {} errors",
-            record.elapsed(now).as_secs_f64(),
+            "{elapsed:3.0} s  {} {}/s  p50 {} us  p99 {} us  {} errors",
             rounded(count as f64 / seconds),
             self.unit,
             rounded(half),

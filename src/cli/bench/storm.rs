@@ -13,8 +13,6 @@ use std::time::Duration;
 #[derive(clap::Args, Debug, Default)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
     hub: Hub,
     /// Connections after which it ends, in place of a duration; with --reconnect the clients [default there: 1000]
     #[arg(long, value_name = "COUNT", value_parser = positive)]
@@ -28,6 +26,8 @@ pub(super) struct Arguments {
     /// Bytes of a publication's data
     #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "128", requires = "channel")]
     size: usize,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Lives at once, where nothing else is said.
