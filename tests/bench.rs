@@ -230,7 +230,7 @@ fn a_server_that_answers_wrongly_is_noticed_and_the_exit_code_says_so() {
 fn a_server_that_falls_silent_is_given_up() {
     let url = wrong_server(|_, _| String::new());
     let arguments = ["echo", &url, "--connections", "1", "--warm-up", "0s", "--timeout", "200ms", "--quiet"];
-    refused(&arguments, 1, "no answer within 200ms");
+    refused(&arguments, 1, "nothing came back for 200ms");
 }
 
 #[test]
