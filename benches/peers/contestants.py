@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -123,7 +124,7 @@ class Tidegate(Contestant):
 
     def command(self, shape, port, folder):
         app = app_of(shape)
-        hub = ["--config", HERE / "hub.toml"] if app == "hub" else []
+        hub = ["--config", HERE / "config/tidegate.toml"] if app == "hub" else []
         return [self.program, "serve", "--app", app, "--listen", f"{SCHEMES[shape.wire]}://127.0.0.1:{port}", *hub]
 
 
@@ -203,6 +204,86 @@ class TokioPlain(Rust):
         return shape.wire in ("raw", "line", "len")
 
 
+class Go(Contestant):
+    """Of the modules in go/, each with a go.mod of its own. `package` is what is built, in `module`."""
+
+    environment = GO_ENVIRONMENT
+    folder = module = package = ""
+
+    def build(self):
+        BUILD.mkdir(exist_ok=True)
+        run(["go", "build", "-o", BUILD / self.binary(), self.package], HERE / "go" / self.folder)
+
+    def binary(self):
+        return self.name
+
+    def version(self):
+        found = re.search(rf"{re.escape(self.module)} (\S+)", (HERE / "go" / self.folder / "go.mod").read_text())
+        go = run(["go", "env", "GOVERSION"])
+        return f"{found[1] if found else 'unknown'}, {go}, GOMAXPROCS=1"
+
+    def command(self, shape, port, folder):
+        return [BUILD / self.binary(), app_of(shape), port]
+
+
+class Gorilla(Go):
+    name, title, folder, package = "gorilla", "gorilla/websocket", "websocket", "./gorilla"
+    module = "github.com/gorilla/websocket"
+
+
+class Nbio(Go):
+    name, title, folder, package = "nbio", "lesismal/nbio", "websocket", "./nbio"
+    module = "github.com/lesismal/nbio"
+
+
+class Centrifugo(Go):
+    name, title, folder = "centrifugo", "Centrifugo", "centrifugo"
+    module = package = "github.com/centrifugal/centrifugo/v6"
+
+    def plays(self, shape):
+        return shape.wire == "hub"
+
+    def command(self, shape, port, folder):
+        address = ["--http_server.address", "127.0.0.1", "--http_server.port", port]
+        return [BUILD / "centrifugo", "-c", HERE / "config/centrifugo.json", *address]
+
+
+class Nats(Go):
+    name, title, folder = "nats", "nats-server", "nats"
+    module = package = "github.com/nats-io/nats-server/v2"
+
+    def plays(self, shape):
+        return shape.wire == "hub"
+
+    def wire(self, shape):
+        return "nats"
+
+    def command(self, shape, port, folder):
+        return [BUILD / "nats", "-c", HERE / "config/nats.conf", "-p", port]
+
+
+class Redis(Contestant):
+    """Of the system's package."""
+
+    name, title = "redis", "redis-server Pub/Sub"
+
+    def plays(self, shape):
+        return shape.wire == "hub"
+
+    def wire(self, shape):
+        return "redis"
+
+    def build(self):
+        if not shutil.which("redis-server"):
+            raise Unavailable("redis-server is not installed (Debian: apt-get install redis-server)")
+
+    def version(self):
+        return re.search(r"v=(\S+)", run(["redis-server", "--version"]))[1]
+
+    def command(self, shape, port, folder):
+        return ["redis-server", HERE / "config/redis.conf", "--port", port, "--dir", folder]
+
+
 class Command(Contestant):
     """Another server, by a command line with {port}, {url}, {wire} and {app} in it."""
 
@@ -217,10 +298,21 @@ class Command(Contestant):
         return self.words
 
     def command(self, shape, port, folder):
-        import shlex
-
         url = f"{SCHEMES[shape.wire]}://127.0.0.1:{port}"
         return shlex.split(self.words.format(port=port, url=url, wire=shape.wire, app=app_of(shape)))
 
 
-ALL = [Floor(), Tidegate(), Bun(), FastWebSockets(), TokioTungstenite(), NodeWs(), TokioPlain()]
+ALL = [
+    Floor(),
+    Tidegate(),
+    Bun(),
+    FastWebSockets(),
+    TokioTungstenite(),
+    Gorilla(),
+    Nbio(),
+    NodeWs(),
+    TokioPlain(),
+    Centrifugo(),
+    Redis(),
+    Nats(),
+]
