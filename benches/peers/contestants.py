@@ -1,7 +1,7 @@
 """The servers that are measured: how each is built, started, and asked for its version.
 
-Each `build` either makes a server ready or raises `Unavailable` with the reason, which the tables then show in the place
-of its figures. Nothing here measures.
+Each `build` either makes a server ready or raises `Unavailable` with the reason, which the tables then show beside its
+name. Nothing here measures.
 """
 
 import functools

@@ -21,18 +21,30 @@ class LoadFailed(Exception):
 
 
 class Server:
-    """A running process, and where it listens."""
+    """A running process, where it listens, and the CPU that it has."""
 
-    def __init__(self, process, port):
-        self.pid = process.pid
-        self.port = port
-
-    def cpu_ns(self):
-        return cpu_ns(self.pid)
+    def __init__(self, process, port, cpu):
+        self.pid, self.port, self.cpu = process.pid, port, cpu
 
     def rss_anon(self):
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(r"RssAnon:\s+(\d+) kB", status)[1]) * 1024
+
+
+class Clocks:
+    """CPU time in seconds so far: the server's, the load's, and that of everybody on their CPUs."""
+
+    def __init__(self, server, load, load_cpu):
+        self.at = time.monotonic()
+        self.server, self.load = cpu_seconds(server.pid), cpu_seconds(load.pid)
+        self.on_server_cpu, self.on_load_cpu = busy_seconds(server.cpu), busy_seconds(load_cpu)
+
+    def since(self, before):
+        took = self.at - before.at
+        server, load = self.server - before.server, self.load - before.load
+        beside_server = self.on_server_cpu - before.on_server_cpu - server
+        beside_load = self.on_load_cpu - before.on_load_cpu - load
+        return {"server": server, "busy": load / took, "others": max(0, beside_server, beside_load) / took}
 
 
 class LoadC:
@@ -47,17 +59,18 @@ class LoadC:
         compile_c("load")
 
     def measure(self, shape, wire, server):
-        """Figures of one run by name: `us` of the server's CPU a unit, `rate` of units a second, `busy` of the load's CPU
-        (a share of 1), and with an open loop `p50`, `p99`, `p99_9` (us), `late` (the load's own p99, us); of an idle shape
-        only `bytes` a connection."""
+        """Figures of one run by name: `us` of the server's CPU a unit; `rate`, units a second; `busy`, the load's share of
+        its CPU; `others`, the share that other programs had of that or of the server's CPU, whichever is more. With an
+        open loop also `p50`, `p99`, `p99_9` and `late` (the load's own p99), in us. Of an idle shape only `bytes` a
+        connection."""
         if shape.kind == "idle":
             return self.measure_idle(shape, wire, server)
         with self.started(self.options(shape, wire, server)) as load:
-            before, load_before, began = server.cpu_ns(), cpu_ns(load.pid), time.monotonic()
+            before = Clocks(server, load, self.cpu)
             load.tell()
             count, rate = re.fullmatch(r"(\d+) \w+ in .* (\d+) \w+/s\n", load.hear()).groups()
-            took, load_used, used = time.monotonic() - began, cpu_ns(load.pid) - load_before, server.cpu_ns() - before
-            figures = {"us": used / 1000 / int(count), "rate": float(rate), "busy": load_used / 1e9 / took}
+            used = Clocks(server, load, self.cpu).since(before)
+            figures = {"us": used.pop("server") * 1e6 / int(count), "rate": float(rate), **used}
             return {**figures, **(self.latencies(load.hear()) if shape.kind == "open" else {})}
 
     def options(self, shape, wire, server):
@@ -66,9 +79,11 @@ class LoadC:
             wanted = ["--handshakes"]
         else:
             wanted = ["--payload", shape.payload, "--depth", shape.depth]
-            wanted += {"broadcast": ["--broadcast"], "hub": ["--broadcast"], "open": ["--rate", shape.rate]}.get(shape.kind, [])
-        hub = ["--hub"] if wire == "ws" and shape.wire == "hub" else []
-        return [*common, *wanted, *hub, "--seconds", self.seconds, "--warm-up-seconds", WARM_UP_SECONDS]
+            wanted += {"broadcast": ["--broadcast"], "hub": ["--broadcast"], "open": ["--rate", shape.rate]}.get(
+                shape.kind, []
+            )
+        wanted += ["--hub"] if wire == "ws" and shape.wire == "hub" else ["--text"] if shape.text else []
+        return [*common, *wanted, "--seconds", self.seconds, "--warm-up-seconds", WARM_UP_SECONDS]
 
     def measure_idle(self, shape, wire, server):
         hub = ["--hub"] if wire == "ws" and shape.wire == "hub" else []
@@ -131,6 +146,13 @@ def start(command, cpu, environment=None, **streams):
     return subprocess.Popen(words, preexec_fn=lambda: os.sched_setaffinity(0, {cpu}), env=environment, **streams)
 
 
-def cpu_ns(pid):
-    """CPU time of all threads of a process."""
-    return time.clock_gettime_ns(~pid << 3 | 2)
+def cpu_seconds(pid):
+    """CPU time of all threads of a process, to the nanosecond."""
+    return time.clock_gettime_ns(~pid << 3 | 2) / 1e9
+
+
+def busy_seconds(cpu):
+    """What a CPU has worked for anybody, in steps of the kernel's tick."""
+    line = re.search(rf"^cpu{cpu} (.*)", Path("/proc/stat").read_text(), re.MULTILINE)[1]
+    user, nice, system, _idle, _waiting, interrupts, soft_interrupts, stolen, *_ = map(int, line.split())
+    return (user + nice + system + interrupts + soft_interrupts + stolen) / os.sysconf("SC_CLK_TCK")

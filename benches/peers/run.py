@@ -8,8 +8,8 @@
     benches/peers/run.py --vs 'mine=some-server {port}'      another server as well; also {url}, {wire}, {app}
     benches/peers/run.py --record                            the tables and plots of docs/BENCHMARKS.md too
 
-Builds all of them first; one that cannot be built is named with the reason and left out. The server has one CPU to itself
-and the load another. In each round every server plays the shape once, one right after the other, in an order of that
+Builds all of them first; one that cannot be built is named with the reason and left out. The server has one CPU to
+itself and the load another. In each round every server plays the shape once, one right after the other, in an order of that
 round's own, each with a fresh process; its ratio is to the C floor of the same round, so a slow minute of the machine
 strikes all alike. Medians of the rounds are what is told. What is compared is the server's CPU time a message: messages
 a second are bounded by the load too.
@@ -38,11 +38,13 @@ def main():
     contestants = chosen(options)
     load = LoadC(options.load_cpu, options.seconds)
     raise_descriptor_limit()
-    absent = {} if options.no_build else build(contestants, load)
+    absent = {} if options.no_build or options.tables else build(contestants, load)
     if options.build:
         sys.exit(1 if any(name in absent for name in ALWAYS) else 0)
+    if options.tables:
+        return report.write_documents()
     failures = 0
-    for shape in choose(options.shapes):
+    for shape in choose(options.shapes, options.text):
         result = play(options, shape, [one for one in contestants if one.plays(shape)], absent, load)
         failures += len(result["absent"])
         report.print_medians(shape, result, contestants)
@@ -50,16 +52,28 @@ def main():
             report.record(shape, result, contestants, load.name)
     if options.record:
         report.write_documents()
-    sys.exit(1 if options.smoke and failures else 0)
+    if options.smoke:
+        stale = report.stale_documents()
+        print(
+            f"made anew, these would be others (--tables): {', '.join(stale)}"
+            if stale
+            else "\ntables and plots are up to date"
+        )
+        sys.exit(1 if failures or stale else 0)
 
 
 def read_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shapes", nargs="+", metavar="NAME", help="names, patterns, or written out; all of them without")
+    parser.add_argument(
+        "--shapes", nargs="+", metavar="NAME", help="names, patterns, or written out; all of them without"
+    )
     names = [one.name for one in ALL if one.name not in ALWAYS]
     parser.add_argument("--only", nargs="*", choices=names, metavar="SERVER", help="of " + ", ".join(names))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2, help="of a measured run; before it there is half a second more")
+    parser.add_argument(
+        "--seconds", type=float, default=2, help="of a measured run; before it there is half a second more"
+    )
+    parser.add_argument("--text", action="store_true", help="text frames on WebSocket, instead of binary ones")
     parser.add_argument("--vs", action="append", default=[], metavar="NAME=CMD", help="another server as well")
     parser.add_argument("--tidegate", action="append", default=[], metavar="NAME=PROGRAM", help="another build as well")
     parser.add_argument("--server-cpu", type=int, default=0)
@@ -67,7 +81,10 @@ def read_options():
     parser.add_argument("--build", action="store_true", help="build, and measure nothing")
     parser.add_argument("--no-build", action="store_true", help="take what was built before")
     parser.add_argument("--record", action="store_true", help="write docs/bench and the tables of docs/BENCHMARKS.md")
-    parser.add_argument("--smoke", action="store_true", help="a short run of floor and tidegate: does this script work?")
+    parser.add_argument("--tables", action="store_true", help="only make these anew, from docs/bench/peers.json")
+    parser.add_argument(
+        "--smoke", action="store_true", help="a short run of floor and tidegate: does this script work?"
+    )
     options = parser.parse_args()
     if options.smoke:
         options.only, options.rounds, options.seconds = [], 1, 0.3
@@ -115,7 +132,7 @@ def play(options, shape, contestants, absent, load):
         for one in order:
             try:
                 figures[one.name].append(measure(options, one, shape, load))
-            except (LoadFailed, Unavailable) as reason:
+            except (LoadFailed, OSError, Unavailable) as reason:
                 absent[one.name] = str(reason)
                 del figures[one.name]
                 print(f"  {one.title} is left out: {reason}", flush=True)
@@ -132,7 +149,7 @@ def measure(options, contestant, shape, load):
         try:
             wait_for(port, process, log)
             played = contestant.load_shape(shape)
-            return load.measure(played, contestant.wire(played), Server(process, port))
+            return load.measure(played, contestant.wire(played), Server(process, port, options.server_cpu))
         finally:
             process.kill()
             process.wait()

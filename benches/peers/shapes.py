@@ -30,6 +30,7 @@ class Shape(NamedTuple):
     payload: int = 64
     depth: int = 1
     rate: int = 0
+    text: bool = False  # frames on WebSocket, instead of binary ones
     limit: float = 0  # how many times the floor's figure tidegate means to stay under; 0 for none
 
     @property
@@ -45,7 +46,9 @@ class Shape(NamedTuple):
         if self.kind == "open":
             return f"{self.connections:,} connections, {self.rate:,} messages/s"
         wire = "" if self.wire == "ws" else f"{self.wire}, "
-        return f"{wire}{self.connections:,} connections, {size}" + (f", {self.depth} in flight" if self.depth > 1 else "")
+        return f"{wire}{self.connections:,} connections, {size}" + (
+            f", {self.depth} in flight" if self.depth > 1 else ""
+        )
 
     @property
     def unit(self):
@@ -87,15 +90,13 @@ SHAPES = [
 ]
 
 
-def choose(wanted):
+def choose(wanted, text=False):
     """Shapes by name, by pattern, or written as KIND:WIRE:CONNECTIONSxPAYLOADxDEPTH."""
-    if not wanted:
-        return SHAPES
     chosen = []
-    for word in wanted:
+    for word in wanted or ["*"]:
         found = [shape for shape in SHAPES if fnmatchcase(shape.name, word)] or [written(word)]
         chosen += [shape for shape in found if shape not in chosen]
-    return chosen
+    return [shape._replace(text=True) if text and shape.wire == "ws" else shape for shape in chosen]
 
 
 def written(word):
