@@ -31,6 +31,7 @@ from shapes import choose
 
 SMOKE = ["echo-64", "open-1000", "fan-1k", "hub-1k", "handshake", "idle-ws", "len-64-16"]
 ALWAYS = ("floor", "tidegate")
+DISTURBED = 0.1  # of a CPU, by other programs: the measurement is taken again
 
 
 def main():
@@ -73,6 +74,7 @@ def read_options():
     parser.add_argument(
         "--seconds", type=float, default=2, help="of a measured run; before it there is half a second more"
     )
+    parser.add_argument("--tries", type=int, default=3, help="of a measurement while other programs work; least disturbed")
     parser.add_argument("--text", action="store_true", help="text frames on WebSocket, instead of binary ones")
     parser.add_argument("--vs", action="append", default=[], metavar="NAME=CMD", help="another server as well")
     parser.add_argument("--tidegate", action="append", default=[], metavar="NAME=PROGRAM", help="another build as well")
@@ -87,7 +89,7 @@ def read_options():
     )
     options = parser.parse_args()
     if options.smoke:
-        options.only, options.rounds, options.seconds = [], 1, 0.3
+        options.only, options.rounds, options.tries, options.seconds = [], 1, 1, 0.3
         options.shapes = options.shapes or SMOKE
     return options
 
@@ -131,13 +133,23 @@ def play(options, shape, contestants, absent, load):
         random.Random(f"{shape.name} {number}").shuffle(order)
         for one in order:
             try:
-                figures[one.name].append(measure(options, one, shape, load))
+                figures[one.name].append(measure_undisturbed(options, one, shape, load))
             except (LoadFailed, OSError, Unavailable) as reason:
                 absent[one.name] = str(reason)
                 del figures[one.name]
                 print(f"  {one.title} is left out: {reason}", flush=True)
         report.print_round(number, shape, figures)
     return {"date": str(date.today()), "rounds": options.rounds, "figures": figures, "absent": absent}
+
+
+def measure_undisturbed(options, contestant, shape, load):
+    """The first measurement that others left alone, or the one they disturbed the least."""
+    taken = []
+    for _ in range(options.tries):
+        taken.append(measure(options, contestant, shape, load))
+        if taken[-1].get("others", 0) <= DISTURBED:
+            break
+    return min(taken, key=lambda figures: figures.get("others", 0))
 
 
 def measure(options, contestant, shape, load):
