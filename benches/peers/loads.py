@@ -1,17 +1,20 @@
-"""What makes the load, behind one interface: `measure(shape, server)` plays a shape against a server that listens.
+"""What makes the load, behind one interface: `measure(shape, wire, server)` plays a shape against a listening server.
 
-A load says when it is ready and nothing is in flight, and again when all is over and nothing is in flight; the server's
-clock is read at these two points, and is that of all its threads, to the nanosecond (clock_getcpuclockid(3)).
+There are two, which check each other: `tidegate bench`, which anybody has who has tidegate, and load.c of the floor,
+which is the cheapest and speaks more wires.
 """
 
+import functools
+import json
 import os
 import re
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from contestants import FLOOR, compile_c
+from contestants import FLOOR, SCHEMES, compile_c
 
 WARM_UP_SECONDS = 0.5
 
@@ -48,7 +51,11 @@ class Clocks:
 
 
 class LoadC:
-    """benches/floor/load.c."""
+    """benches/floor/load.c.
+
+    It says when it is ready and nothing is in flight, and again when all is over and nothing is in flight; the server's
+    clock is read at these two points, and is that of all its threads, to the nanosecond (clock_getcpuclockid(3)).
+    """
 
     name = "load.c"
 
@@ -58,10 +65,13 @@ class LoadC:
     def build(self):
         compile_c("load")
 
+    def plays(self, shape, wires):
+        return True
+
     def measure(self, shape, wire, server):
-        """Figures of one run by name: `us` of the server's CPU a unit; `rate`, units a second; `busy`, the load's share of
-        its CPU; `others`, the share that other programs had of that or of the server's CPU, whichever is more. With an
-        open loop also `p50`, `p99`, `p99_9` and `late` (the load's own p99), in us. Of an idle shape only `bytes` a
+        """Figures of one run by name: `us` of the server's CPU a unit; `rate`, units a second; `busy`, the load's share
+        of its CPU; `others`, the share that other programs had of that or of the server's CPU, whichever is more. With
+        an open loop also `p50`, `p99`, `p99_9` and `late` (the load's own p99), in us. Of an idle shape only `bytes` a
         connection."""
         if shape.kind == "idle":
             return self.measure_idle(shape, wire, server)
@@ -112,6 +122,70 @@ class LoadC:
             yield load
         finally:
             load.end()
+
+
+class LoadBench:
+    """`tidegate bench`, which reads the server's clock by itself over exactly what it measures."""
+
+    name = "tidegate bench"
+    COMMANDS = {"echo": "echo", "open": "echo", "broadcast": "fanout", "hub": "fanout", "handshake": "storm"}
+    PATHS = {"hub": "/connection/websocket"}
+
+    def __init__(self, program, cpu, seconds):
+        self.program, self.cpu, self.seconds = program, cpu, seconds
+
+    @functools.cached_property
+    def commands(self):
+        """What this build of tidegate has."""
+        try:
+            told = subprocess.run([self.program, "bench", "--help"], capture_output=True, text=True, check=True).stdout
+        except (OSError, subprocess.CalledProcessError):
+            return set()
+        return set(re.findall(r"^  ([a-z]+) ", told, re.MULTILINE))
+
+    def plays(self, shape, wires):
+        return set(wires) <= set(SCHEMES) and self.COMMANDS.get(shape.kind) in self.commands
+
+    def measure(self, shape, wire, server):
+        """As LoadC's."""
+        words = [self.program, "bench", self.COMMANDS[shape.kind], self.url(shape, wire, server), *self.options(shape)]
+        words += ["--warm-up", milliseconds(WARM_UP_SECONDS), "--duration", milliseconds(self.seconds)]
+        words += ["--server-pid", server.pid, "--json", "--quiet"]
+        with tempfile.TemporaryFile() as complaints:
+            load = start(words, self.cpu, stdout=subprocess.PIPE, stderr=complaints)
+            before = Clocks(server, load, self.cpu)
+            told = load.stdout.read()
+            # Its clock can be read until somebody has waited for it.
+            os.waitid(os.P_PID, load.pid, os.WEXITED | os.WNOWAIT)
+            used = Clocks(server, load, self.cpu).since(before)
+            if load.wait():
+                complaints.seek(0)
+                raise LoadFailed(complaints.read().decode().strip() or f"bench ended with {load.returncode}")
+        return self.figures(shape, json.loads(told), used)
+
+    def url(self, shape, wire, server):
+        return f"{SCHEMES[wire]}://127.0.0.1:{server.port}{self.PATHS.get(shape.wire, '/') if wire == 'ws' else ''}"
+
+    def options(self, shape):
+        if shape.kind == "handshake":
+            return ["--concurrency", shape.connections]
+        fanout = shape.kind in ("broadcast", "hub")
+        channel = ["--channel", "load:fan"] if shape.kind == "hub" else []
+        text = ["--text"] if shape.text else []
+        pace = ["--rate", shape.rate] if shape.rate else ["--depth", shape.depth]
+        return ["--connections", shape.connections - fanout, "--size", shape.payload, *pace, *channel, *text]
+
+    def figures(self, shape, told, used):
+        figures = {"us": told["server"]["cpu_us_per_message"], "rate": told["rate"], "busy": told["load"]["busy"]}
+        figures["others"] = used["others"]
+        if shape.kind == "open":
+            latencies, late = told["latency_us"], told["load"]["late_us"]
+            figures |= {key: latencies[key] for key in ("p50", "p99", "p99_9")} | {"late": late["p99"]}
+        return figures
+
+
+def milliseconds(seconds):
+    return f"{round(seconds * 1000)}ms"
 
 
 class Load:

@@ -9,10 +9,10 @@
     benches/peers/run.py --record                            the tables and plots of docs/BENCHMARKS.md too
 
 Builds all of them first; one that cannot be built is named with the reason and left out. The server has one CPU to
-itself and the load another. In each round every server plays the shape once, one right after the other, in an order of that
-round's own, each with a fresh process; its ratio is to the C floor of the same round, so a slow minute of the machine
-strikes all alike. Medians of the rounds are what is told. What is compared is the server's CPU time a message: messages
-a second are bounded by the load too.
+itself and the load another. In each round every server plays the shape once, one right after the other, in an order of
+that round's own, each with a fresh process; its ratio is to the C floor of the same round, so a slow minute of the
+machine strikes all alike. Medians of the rounds are what is told. What is compared is the server's CPU time a message:
+messages a second are bounded by the load too.
 """
 
 import argparse
@@ -25,8 +25,8 @@ import time
 from datetime import date
 
 import report
-from contestants import ALL, Command, Tidegate, Unavailable
-from loads import LoadC, LoadFailed, Server, start
+from contestants import ALL, TIDEGATE, Command, Tidegate, Unavailable
+from loads import LoadBench, LoadC, LoadFailed, Server, start
 from shapes import choose
 
 SMOKE = ["echo-64", "open-1000", "fan-1k", "hub-1k", "handshake", "idle-ws", "len-64-16"]
@@ -37,16 +37,18 @@ DISTURBED = 0.1  # of a CPU, by other programs: the measurement is taken again
 def main():
     options = read_options()
     contestants = chosen(options)
-    load = LoadC(options.load_cpu, options.seconds)
+    loads = LoadBench(options.bench, options.load_cpu, options.seconds), LoadC(options.load_cpu, options.seconds)
     raise_descriptor_limit()
-    absent = {} if options.no_build or options.tables else build(contestants, load)
+    absent = {} if options.no_build or options.tables else build(contestants, loads)
     if options.build:
         sys.exit(1 if any(name in absent for name in ALWAYS) else 0)
     if options.tables:
         return report.write_documents()
     failures = 0
     for shape in choose(options.shapes, options.text):
-        result = play(options, shape, [one for one in contestants if one.plays(shape)], absent, load)
+        players = [one for one in contestants if one.plays(shape)]
+        load = choose_load(options, shape, players, *loads)
+        result = play(options, shape, players, absent, load)
         failures += len(result["absent"])
         report.print_medians(shape, result, contestants)
         if options.record:
@@ -74,10 +76,14 @@ def read_options():
     parser.add_argument(
         "--seconds", type=float, default=2, help="of a measured run; before it there is half a second more"
     )
-    parser.add_argument("--tries", type=int, default=3, help="of a measurement while other programs work; least disturbed")
+    parser.add_argument(
+        "--tries", type=int, default=3, help="of a measurement while other programs work; least disturbed"
+    )
     parser.add_argument("--text", action="store_true", help="text frames on WebSocket, instead of binary ones")
     parser.add_argument("--vs", action="append", default=[], metavar="NAME=CMD", help="another server as well")
     parser.add_argument("--tidegate", action="append", default=[], metavar="NAME=PROGRAM", help="another build as well")
+    parser.add_argument("--load", choices=["bench", "c"], default="bench", help="bench: where it can; c: always load.c")
+    parser.add_argument("--bench", default=TIDEGATE, metavar="PROGRAM", help="whose `bench` is the load")
     parser.add_argument("--server-cpu", type=int, default=0)
     parser.add_argument("--load-cpu", type=int, default=1)
     parser.add_argument("--build", action="store_true", help="build, and measure nothing")
@@ -105,14 +111,20 @@ def pair(word):
     return (name, value) if equals else sys.exit(f"{word!r} is no NAME=VALUE")
 
 
+def choose_load(options, shape, players, bench, cheapest):
+    """One load for all servers of a shape: the product's where it can, unless another was asked for."""
+    wires = {one.wire(one.load_shape(shape)) for one in players}
+    return bench if options.load != "c" and bench.plays(shape, wires) else cheapest
+
+
 def raise_descriptor_limit():
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def build(contestants, load):
+def build(contestants, loads):
     """Why those that cannot play cannot."""
-    load.build()
+    loads[-1].build()
     absent = {}
     for one in contestants:
         try:
@@ -127,7 +139,7 @@ def play(options, shape, contestants, absent, load):
     """All rounds of a shape: figures of each server a round, and why some have none."""
     absent = {one.name: absent[one.name] for one in contestants if one.name in absent}
     figures = {one.name: [] for one in contestants if one.name not in absent}
-    print(f"\n{shape.name}: {shape.kind}, {shape.title}", flush=True)
+    print(f"\n{shape.name}: {shape.kind}, {shape.title}; the load is {load.name}", flush=True)
     for number in range(1, options.rounds + 1):
         order = [one for one in contestants if one.name not in absent]
         random.Random(f"{shape.name} {number}").shuffle(order)
