@@ -164,7 +164,8 @@ class Table:
         others = [
             one["others"] for shape in ran for rounds in shape["figures"].values() for one in rounds if "others" in one
         ]
-        words = f"Medians of {' to '.join(map(str, rounds))} rounds, {day}; tidegate at {', '.join(commits)}."
+        load = " and ".join(sorted({one["load"] for one in ran}))
+        words = f"Medians of {' to '.join(map(str, rounds))} rounds, {day}; tidegate at {', '.join(commits)}, load {load}."
         if others:
             words += f" Other programs took {median(others):.0%} of a CPU meanwhile, at most {max(others):.0%}."
         return " ".join([words, *self.reasons()])
