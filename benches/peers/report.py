@@ -111,11 +111,14 @@ def machine():
 
 
 def commit():
+    """The last one that changed the product."""
+
     def git(*words):
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
-    changed = git("status", "--porcelain", "--", "src", "Cargo.toml", "Cargo.lock")
-    return git("rev-parse", "--short=8", "HEAD") + (" and changes" if changed else "")
+    product = ["--", "src", "Cargo.lock"]
+    changed = git("status", "--porcelain", *product)
+    return git("log", "-1", "--abbrev=8", "--format=%h", *product) + (" and changes" if changed else "")
 
 
 # The tables.
@@ -165,7 +168,9 @@ class Table:
             one["others"] for shape in ran for rounds in shape["figures"].values() for one in rounds if "others" in one
         ]
         load = " and ".join(sorted({one["load"] for one in ran}))
-        words = f"Medians of {' to '.join(map(str, rounds))} rounds, {day}; tidegate at {', '.join(commits)}, load {load}."
+        words = (
+            f"Medians of {' to '.join(map(str, rounds))} rounds, {day}; tidegate at {', '.join(commits)}, load {load}."
+        )
         if others:
             words += f" Other programs took {median(others):.0%} of a CPU meanwhile, at most {max(others):.0%}."
         return " ".join([words, *self.reasons()])
