@@ -131,6 +131,7 @@ class Table:
         found = {one.name: one for one in SHAPES}
         self.name = name
         self.shapes = [found[one] for one in shapes if one in results["shapes"]]
+        self.missing = [found[one].title for one in shapes if one not in results["shapes"]]
         self.results = results["shapes"]
 
     def rows(self):
@@ -173,6 +174,8 @@ class Table:
         )
         if others:
             words += f" Other programs took {median(others):.0%} of a CPU meanwhile, at most {max(others):.0%}."
+        if self.missing:
+            words += f" Not measured yet: {'; '.join(self.missing)}."
         return " ".join([words, *self.reasons()])
 
     def reasons(self):
