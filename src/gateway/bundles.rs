@@ -70,7 +70,7 @@ impl Bundles {
 
     /// Lets one connection that waits for `from` wait for one message more. `None` where the run would be longer than
     /// `most`, which is the same in every call.
-    #[inline]
+    #[inline(always)]
     pub(super) fn extend(&mut self, from: Option<RunKey>, message: &Bytes, most: usize) -> Option<RunKey> {
         let to = match self.last {
             Some(step) if step.from == from && step.message == Place::of(message) => step.to,

@@ -104,6 +104,8 @@ pub(super) struct Core {
     pub(super) drain: Option<Drain>,
     /// Connections with bytes to send, in the order they got them.
     pub(super) dirty: VecDeque<ConnId>,
+    /// The last broadcast went from the last connection to the first.
+    pub(super) walks_back: bool,
     /// Some connection has passed its soft limit: flush before serving the next.
     pub(super) pressed: bool,
     /// Bytes that were read from connections before these were held, in pooled memory.
@@ -150,6 +152,7 @@ impl Core {
             accept_pause_logged: None,
             drain: None,
             dirty: VecDeque::new(),
+            walks_back: false,
             pressed: false,
             rests: BTreeMap::new(),
             resumed: VecDeque::new(),

@@ -93,7 +93,7 @@ impl<T> Pages<T> {
     }
 
     /// Every value, to change, in order.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+    pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut T> {
         self.pages.iter_mut().flat_map(|page| page.values.iter_mut().flatten())
     }
 

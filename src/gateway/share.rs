@@ -13,7 +13,7 @@ use crate::wire::Prepared;
 impl Core {
     /// Lets a connection for which nothing else waits have a shared message with all the others who get it. False where
     /// this connection is another case, or the message none to share.
-    #[inline]
+    #[inline(always)]
     pub(super) fn share(&mut self, id: ConnId, message: &Prepared, now: Time) -> bool {
         let most = self.longest_run();
         let Core { slots, bundles, gather, settings, compressor, dirty, queued, counters, .. } = self;
@@ -34,16 +34,21 @@ impl Core {
     }
 
     /// Sends a shared message to every open connection but one; how many got it.
+    ///
+    /// The walk turns round each time: where the connections are too many for the caches, those that were written to last
+    /// are still there, and nobody is always the last to be told.
     pub(super) fn broadcast(&mut self, message: &Prepared, except: Option<ConnId>, now: Time) -> usize {
         let most = self.longest_run();
         let Core { slots, bundles, gather, settings, compressor, dirty, queued, counters, .. } = self;
         let mut sharing = Sharing { message, bundles, settings, compressor, most, now };
         let (mut receivers, mut others) = (0, Vec::new());
-        for (id, slot) in slots.iter_mut().filter(|(id, _)| Some(*id) != except) {
+        let tell = |(id, slot): (ConnId, &mut Slot)| {
+            if Some(id) == except {
+                return;
+            }
             let added = if gather.is_for(id) { None } else { sharing.share(slot) };
             let Some(added) = added else {
-                others.push(id);
-                continue;
+                return others.push(id);
             };
             receivers += 1;
             *queued += added;
@@ -51,7 +56,9 @@ impl Core {
                 slot.dirty = true;
                 dirty.push_back(id);
             }
-        }
+        };
+        self.walks_back = !self.walks_back;
+        if self.walks_back { slots.iter_mut().rev().for_each(tell) } else { slots.iter_mut().for_each(tell) }
         counters.messages_out += receivers as u64;
         receivers + others.into_iter().filter(|id| self.send_prepared(*id, message, now).is_ok()).count()
     }
@@ -116,7 +123,7 @@ struct Sharing<'a> {
 impl Sharing<'_> {
     /// Adds the message to what a connection is sent together with others, where nothing else waits for it and it is
     /// open; how many bytes that are.
-    #[inline]
+    #[inline(always)]
     fn share(&mut self, slot: &mut Slot) -> Option<usize> {
         let wire = slot.connection.wire().filter(|_| !slot.connection.has_queue())?;
         let encoded = shared_form(&slot.connection, wire, self.message, self.settings, self.compressor)?;
