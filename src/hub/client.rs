@@ -8,6 +8,7 @@ use crate::connection::Bucket;
 use crate::engine::{ChannelName, Member, Page};
 use crate::gateway::{ConnId, ConnText, Pages};
 use bytes::Bytes;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// One connection.
@@ -19,10 +20,10 @@ pub(super) struct Client {
     pub(super) user: Arc<str>,
     /// What the token says about it, as JSON.
     pub(super) info: Option<Box<str>>,
-    /// What others are told about it, once somebody is.
-    told: Option<Bytes>,
+    /// What others are told about it, once it has published.
+    told: Option<Arc<[u8]>>,
     pub(super) session: Option<Secret>,
-    pub(super) subscriptions: Vec<Subscription>,
+    pub(super) subscriptions: Subscriptions,
     /// Times that it was asked for a sign of life, and has not answered: who reads slowly may find two at once.
     pub(super) awaited_pongs: u8,
     /// Answers of the engine without which its next command can't begin.
@@ -114,7 +115,7 @@ impl Client {
             info: None,
             told: None,
             session: None,
-            subscriptions: Vec::new(),
+            subscriptions: Subscriptions::default(),
             awaited_pongs: 0,
             awaited: 0,
             agent: 0,
@@ -139,45 +140,48 @@ impl Client {
         self.subscriptions.iter_mut().find(|subscription| subscription.channel == channel)
     }
 
-    /// Most clients have one subscription, or few: memory for more is only taken when there are more.
-    pub(super) fn add_subscription(&mut self, subscription: Subscription) {
-        if self.subscriptions.len() < EXACT_SUBSCRIPTIONS {
-            self.subscriptions.reserve_exact(1);
-        }
-        self.subscriptions.push(subscription);
-    }
-
     /// Takes a subscription away.
     pub(super) fn remove_subscription(&mut self, channel: ChannelKey) -> Option<Subscription> {
         let at = self.subscriptions.iter().position(|subscription| subscription.channel == channel)?;
-        Some(self.subscriptions.swap_remove(at))
+        self.subscriptions.remove(at)
     }
 
     /// Itself as others see it, under its public id.
-    pub(super) fn member(&mut self, text: ConnText) -> Member {
-        Member { client: text.into(), user: self.user.clone(), info: self.told(|| text) }
+    pub(super) fn member(&self, text: ConnText) -> Member {
+        Member { info: self.tell(text).into(), ..self.unnamed_member(text) }
+    }
+
+    /// The same where nobody is told of it.
+    pub(super) fn unnamed_member(&self, text: ConnText) -> Member {
+        Member { client: text.into(), user: self.user.clone(), info: Bytes::new() }
     }
 
     /// What others are told about it: `{"client":..,"user":..,"conn_info":..}`. Its public id is asked for the first time
     /// alone: a client that publishes is told about with every publication.
-    pub(super) fn told(&mut self, text: impl FnOnce() -> ConnText) -> Bytes {
-        if self.told.is_none() {
-            let text = text().to_string();
-            // As much as is needed, where nothing of the name has to be escaped: it is kept as long as the client.
-            let info = self.info.as_deref().map_or(0, |info| info.len() + INFO.len());
-            let mut told = Vec::with_capacity(CLIENT.len() + text.len() + USER.len() + self.user.len() + info + 3);
-            told.extend_from_slice(CLIENT);
-            told.extend_from_slice(text.as_bytes());
-            told.extend_from_slice(USER);
-            super::json::write_text(&mut told, &self.user);
-            if let Some(info) = &self.info {
-                told.extend_from_slice(INFO);
-                told.extend_from_slice(info.as_bytes());
-            }
-            told.push(b'}');
-            self.told = Some(told.into());
+    pub(super) fn told(&mut self, text: impl FnOnce() -> ConnText) -> Arc<[u8]> {
+        if let Some(told) = &self.told {
+            return told.clone();
         }
-        self.told.clone().unwrap_or_default()
+        let told: Arc<[u8]> = self.tell(text()).into();
+        self.told = Some(told.clone());
+        told
+    }
+
+    fn tell(&self, text: ConnText) -> Vec<u8> {
+        let text = text.to_string();
+        // As much as is needed, where nothing of the name has to be escaped.
+        let info = self.info.as_deref().map_or(0, |info| info.len() + INFO.len());
+        let mut told = Vec::with_capacity(CLIENT.len() + text.len() + USER.len() + self.user.len() + info + 3);
+        told.extend_from_slice(CLIENT);
+        told.extend_from_slice(text.as_bytes());
+        told.extend_from_slice(USER);
+        super::json::write_text(&mut told, &self.user);
+        if let Some(info) = &self.info {
+            told.extend_from_slice(INFO);
+            told.extend_from_slice(info.as_bytes());
+        }
+        told.push(b'}');
+        told
     }
 }
 
@@ -186,6 +190,73 @@ const EXACT_SUBSCRIPTIONS: usize = 4;
 const CLIENT: &[u8] = b"{\"client\":\"";
 const USER: &[u8] = b"\",\"user\":";
 const INFO: &[u8] = b",\"conn_info\":";
+
+/// A client's subscriptions. Most clients have one, or few: one takes no memory of its own, and that for more is only
+/// taken when there are more.
+#[derive(Debug, Default)]
+pub(super) enum Subscriptions {
+    #[default]
+    None,
+    One(Subscription),
+    Several(Vec<Subscription>),
+}
+
+impl Subscriptions {
+    pub(super) fn push(&mut self, subscription: Subscription) {
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(subscription),
+            Self::One(first) => Self::Several(vec![first, subscription]),
+            Self::Several(mut several) => {
+                if several.len() < EXACT_SUBSCRIPTIONS {
+                    several.reserve_exact(1);
+                }
+                several.push(subscription);
+                Self::Several(several)
+            }
+        };
+    }
+
+    /// Takes the one at this place out; another takes the place.
+    fn remove(&mut self, at: usize) -> Option<Subscription> {
+        match self {
+            Self::Several(several) if at < several.len() => {
+                let removed = several.swap_remove(at);
+                if let [last] = several[..] {
+                    *self = Self::One(last);
+                }
+                Some(removed)
+            }
+            Self::One(only) if at == 0 => {
+                let removed = *only;
+                *self = Self::None;
+                Some(removed)
+            }
+            Self::None | Self::One(_) | Self::Several(_) => None,
+        }
+    }
+}
+
+impl Deref for Subscriptions {
+    type Target = [Subscription];
+
+    fn deref(&self) -> &[Subscription] {
+        match self {
+            Self::None => &[],
+            Self::One(only) => std::slice::from_ref(only),
+            Self::Several(several) => several,
+        }
+    }
+}
+
+impl DerefMut for Subscriptions {
+    fn deref_mut(&mut self) -> &mut [Subscription] {
+        match self {
+            Self::None => &mut [],
+            Self::One(only) => std::slice::from_mut(only),
+            Self::Several(several) => several,
+        }
+    }
+}
 
 /// Every connection the hub knows of.
 #[derive(Debug, Default)]
@@ -222,5 +293,39 @@ impl Clients {
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subscription(channel: ChannelKey) -> Subscription {
+        Subscription { channel, at: 0, attempt: 0, is_server_side: false, is_member: false }
+    }
+
+    #[test]
+    fn subscriptions_that_come_and_go_are_those_that_are_there() {
+        let mut subscriptions = Subscriptions::default();
+        let mut expected: Vec<u32> = Vec::new();
+        for step in 0..200_u32 {
+            // Up to 6 of them and down to none, over and over.
+            if step % 12 < 6 {
+                subscriptions.push(subscription(step));
+                expected.push(step);
+            } else {
+                let at = step as usize % expected.len();
+                assert_eq!(subscriptions.remove(at).map(|removed| removed.channel), Some(expected.swap_remove(at)));
+            }
+            assert_eq!(subscriptions.remove(expected.len()).map(|removed| removed.channel), None);
+            assert!(subscriptions.iter().map(|subscription| subscription.channel).eq(expected.iter().copied()));
+            subscriptions.iter_mut().for_each(|subscription| subscription.at += 1);
+        }
+    }
+
+    /// A million clients are as many times this.
+    #[test]
+    fn a_client_with_one_subscription_is_small_and_owns_no_memory() {
+        assert!(size_of::<Client>() <= 112 && size_of::<Subscriptions>() <= 24);
     }
 }

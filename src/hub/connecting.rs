@@ -42,7 +42,8 @@ impl<E: Engine> Hub<E> {
             }
             Err(Refusal::Close(reason)) => return self.disconnect(cx, id, CloseReason::Local(reason)),
         };
-        let user: Arc<str> = identity.user.into();
+        // Nobody in particular shares one name.
+        let user: Arc<str> = if identity.user.is_empty() { Arc::default() } else { identity.user.into() };
         let (kept, resumed) = self.come_back(cx, connect.session.as_deref(), &user);
         let secret = Secret::new((self.secrets)(), id);
         let wishes = self.wishes(&identity.channels, kept, connect);
