@@ -3,12 +3,12 @@
 use super::Armed;
 use super::beginning::Wish;
 use super::channel::ChannelKey;
+use super::few::Few;
 use super::session::Secret;
 use crate::connection::Bucket;
 use crate::engine::{ChannelName, Member, Page};
 use crate::gateway::{ConnId, ConnText, Pages};
 use bytes::Bytes;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// One connection.
@@ -23,7 +23,7 @@ pub(super) struct Client {
     /// What others are told about it, once it has published.
     told: Option<Arc<[u8]>>,
     pub(super) session: Option<Secret>,
-    pub(super) subscriptions: Subscriptions,
+    pub(super) subscriptions: Few<Subscription>,
     /// Times that it was asked for a sign of life, and has not answered: who reads slowly may find two at once.
     pub(super) awaited_pongs: u8,
     /// Answers of the engine without which its next command can't begin.
@@ -115,7 +115,7 @@ impl Client {
             info: None,
             told: None,
             session: None,
-            subscriptions: Subscriptions::default(),
+            subscriptions: Few::default(),
             awaited_pongs: 0,
             awaited: 0,
             agent: 0,
@@ -143,7 +143,7 @@ impl Client {
     /// Takes a subscription away.
     pub(super) fn remove_subscription(&mut self, channel: ChannelKey) -> Option<Subscription> {
         let at = self.subscriptions.iter().position(|subscription| subscription.channel == channel)?;
-        self.subscriptions.remove(at)
+        self.subscriptions.swap_remove(at)
     }
 
     /// Itself as others see it, under its public id.
@@ -185,78 +185,9 @@ impl Client {
     }
 }
 
-/// Up to so many take no more memory than they need.
-const EXACT_SUBSCRIPTIONS: usize = 4;
 const CLIENT: &[u8] = b"{\"client\":\"";
 const USER: &[u8] = b"\",\"user\":";
 const INFO: &[u8] = b",\"conn_info\":";
-
-/// A client's subscriptions. Most clients have one, or few: one takes no memory of its own, and that for more is only
-/// taken when there are more.
-#[derive(Debug, Default)]
-pub(super) enum Subscriptions {
-    #[default]
-    None,
-    One(Subscription),
-    Several(Vec<Subscription>),
-}
-
-impl Subscriptions {
-    pub(super) fn push(&mut self, subscription: Subscription) {
-        *self = match std::mem::take(self) {
-            Self::None => Self::One(subscription),
-            Self::One(first) => Self::Several(vec![first, subscription]),
-            Self::Several(mut several) => {
-                if several.len() < EXACT_SUBSCRIPTIONS {
-                    several.reserve_exact(1);
-                }
-                several.push(subscription);
-                Self::Several(several)
-            }
-        };
-    }
-
-    /// Takes the one at this place out; another takes the place.
-    fn remove(&mut self, at: usize) -> Option<Subscription> {
-        match self {
-            Self::Several(several) if at < several.len() => {
-                let removed = several.swap_remove(at);
-                if let [last] = several[..] {
-                    *self = Self::One(last);
-                }
-                Some(removed)
-            }
-            Self::One(only) if at == 0 => {
-                let removed = *only;
-                *self = Self::None;
-                Some(removed)
-            }
-            Self::None | Self::One(_) | Self::Several(_) => None,
-        }
-    }
-}
-
-impl Deref for Subscriptions {
-    type Target = [Subscription];
-
-    fn deref(&self) -> &[Subscription] {
-        match self {
-            Self::None => &[],
-            Self::One(only) => std::slice::from_ref(only),
-            Self::Several(several) => several,
-        }
-    }
-}
-
-impl DerefMut for Subscriptions {
-    fn deref_mut(&mut self) -> &mut [Subscription] {
-        match self {
-            Self::None => &mut [],
-            Self::One(only) => std::slice::from_mut(only),
-            Self::Several(several) => several,
-        }
-    }
-}
 
 /// Every connection the hub knows of.
 #[derive(Debug, Default)]
@@ -300,32 +231,9 @@ impl Clients {
 mod tests {
     use super::*;
 
-    fn subscription(channel: ChannelKey) -> Subscription {
-        Subscription { channel, at: 0, attempt: 0, is_server_side: false, is_member: false }
-    }
-
-    #[test]
-    fn subscriptions_that_come_and_go_are_those_that_are_there() {
-        let mut subscriptions = Subscriptions::default();
-        let mut expected: Vec<u32> = Vec::new();
-        for step in 0..200_u32 {
-            // Up to 6 of them and down to none, over and over.
-            if step % 12 < 6 {
-                subscriptions.push(subscription(step));
-                expected.push(step);
-            } else {
-                let at = step as usize % expected.len();
-                assert_eq!(subscriptions.remove(at).map(|removed| removed.channel), Some(expected.swap_remove(at)));
-            }
-            assert_eq!(subscriptions.remove(expected.len()).map(|removed| removed.channel), None);
-            assert!(subscriptions.iter().map(|subscription| subscription.channel).eq(expected.iter().copied()));
-            subscriptions.iter_mut().for_each(|subscription| subscription.at += 1);
-        }
-    }
-
     /// A million clients are as many times this.
     #[test]
     fn a_client_with_one_subscription_is_small_and_owns_no_memory() {
-        assert!(size_of::<Client>() <= 112 && size_of::<Subscriptions>() <= 24);
+        assert!(size_of::<Client>() <= 112 && size_of::<Few<Subscription>>() <= 24);
     }
 }

@@ -13,6 +13,7 @@ pub mod command;
 mod connecting;
 mod delivery;
 mod execution;
+mod few;
 pub(crate) mod json;
 mod namespace;
 pub mod operation;
@@ -29,13 +30,14 @@ mod waiting;
 
 use crate::config::{HubSettings, SettingError};
 use crate::connection::{CloseReason, LocalReason, PeerReason};
-use crate::engine::{ChannelName, Engine, Event, Full, Request, Ticket};
+use crate::engine::{ChannelName, Engine, Event, Full, Request, Shards, Ticket};
 use crate::gateway::{ConnId, Context, TimerId};
 use crate::timer::Time;
 use agents::Agents;
 use channel::Channels;
 use client::{Client, Clients, Stage};
 use codes::ErrorCode;
+use few::Few;
 use namespace::Namespaces;
 use operation::Outcome;
 use outbox::Outbox;
@@ -62,7 +64,7 @@ pub struct Hub<E> {
     channels: Channels,
     sessions: Sessions,
     /// Connections of each user that has a name.
-    users: HashMap<Arc<str>, Vec<ConnId>>,
+    users: Shards<Arc<str>, Few<ConnId>>,
     agents: Agents,
     outbox: Outbox,
     waits: HashMap<Ticket, Wait>,
@@ -139,7 +141,7 @@ impl<E: Engine> Hub<E> {
             clients: Clients::default(),
             channels: Channels::default(),
             sessions: Sessions::default(),
-            users: HashMap::new(),
+            users: Shards::new(),
             agents: Agents::default(),
             outbox: Outbox::default(),
             waits: HashMap::new(),

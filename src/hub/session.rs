@@ -1,9 +1,9 @@
 //! Sessions: what a client finds again when it comes back, and proof that it is the same.
 
-use crate::engine::{ChannelName, Epoch};
+use crate::engine::{ChannelName, Epoch, Shards};
 use crate::gateway::ConnId;
 use crate::timer::Time;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ struct Left {
 /// The sessions whose connection is gone, for a while. One whose connection is here is that connection's.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    by_secret: HashMap<Secret, Left>,
+    by_secret: Shards<Secret, Left>,
     /// The oldest first; some have come back meanwhile.
     ages: VecDeque<(Time, Secret)>,
     /// How many a connection holds.
@@ -131,7 +131,6 @@ impl Sessions {
         }
         if self.ages.is_empty() {
             self.ages.shrink_to_fit();
-            self.by_secret.shrink_to_fit();
         }
     }
 
