@@ -2,7 +2,8 @@
 //! each takes in memory, what an event costs, how long the longest turn lasts, what heartbeats cost.
 //!
 //! `cargo bench --bench scale -- [SIZE]... [--kind hub|ws|length]... [--batch EVENTS]`; by default 10000 100000 1000000
-//! and every kind. Each run is a process of its own, so that no other's memory is in its figures.
+//! and every kind. Each run is a process of its own, so that no other's memory is in its figures; `--run --kind KIND SIZE`
+//! makes just that one here (with `--wall` under valgrind, where the CPU's clock can't be read).
 
 #![allow(unreachable_pub, reason = "modules of a program")]
 
@@ -52,6 +53,7 @@ fn options() -> Result<Options, String> {
             // Cargo adds it.
             "--bench" => {}
             "--run" => options.is_run = true,
+            "--wall" => meter::use_wall_clock(),
             "--kind" => {
                 options.kinds.push(arguments.next().filter(|kind| KINDS.contains(&&**kind)).ok_or("which kind?")?)
             }
