@@ -148,21 +148,20 @@ class Kernel:
         lines = open("/proc/slabinfo").read().splitlines()[2:]
         fields = [line.split() for line in lines]
         # Objects of a slab share its pages: active slabs times their pages is what they take.
-        self.slabs = {each[0]: int(each[13]) * int(each[5]) * 4096 for each in fields}
-        meminfo = dict(line.split(":") for line in open("/proc/meminfo").read().splitlines())
-        self.available = int(meminfo["MemAvailable"].split()[0]) * 1024
+        slabs = {each[0]: int(each[13]) * int(each[5]) * 4096 for each in fields}
+        # What looking at /proc takes is ours.
+        self.slabs = {name: taken for name, taken in slabs.items() if not name.startswith("proc_")}
         tcp = next(line for line in open("/proc/net/sockstat") if line.startswith("TCP:")).split()
         self.tcp_pages = int(tcp[tcp.index("mem") + 1])
 
-    def tell_since(self, before, count, process_bytes):
+    def tell_since(self, before, count):
         grown = {name: (now - before.slabs.get(name, 0)) / count for name, now in self.slabs.items()}
         all_slabs = sum(grown.values())
         for name, each in sorted(grown.items(), key=lambda item: -item[1]):
             if each >= 16:
                 print(f"  {name:24} {each:7.0f} bytes a connection, both ends together")
-        print(f"  all caches {all_slabs:.0f} bytes a connection, {all_slabs / 2:.0f} an end; ", end="")
-        print(f"MemAvailable went down by {(before.available - self.available) / count - process_bytes:.0f} beside the gateway's ", end="")
-        print(f"and the load's own; TCP queues {self.tcp_pages - before.tcp_pages} pages")
+        pages = self.tcp_pages - before.tcp_pages
+        print(f"  all caches {all_slabs:.0f} bytes a connection, {all_slabs / 2:.0f} an end; {pages} pages in TCP queues")
 
 
 def open_all(server, wire, count, root, channels):
@@ -176,12 +175,12 @@ def measure(proof, server, wire, options, root):
     limits, count = LIMITS[wire], options.connections or LIMITS[wire].connections
     empty = server.rss_anon()
     descriptors = server.descriptors()
-    kernel, own = options.kernel and Kernel(), own_rss()
+    kernel = options.kernel and Kernel()
     peers = open_all(server, wire, count, root, options.channels)
     time.sleep(0.5)
     each = (server.rss_anon() - empty) / count
     if kernel:
-        Kernel().tell_since(kernel, count, each + (own_rss() - own) / count)
+        Kernel().tell_since(kernel, count)
     told = f"{count} idle connections on {wire} took {each:.0f} bytes of RssAnon each"
     most = limits.bytes_each + (CHANNEL_BYTES * options.channels // count if wire == "hub" else 0)
     proof.claim(each <= most, f"{told}, of {most}")
@@ -203,12 +202,6 @@ def measure(proof, server, wire, options, root):
         proof.claim(third <= second * 1.05, f"{told}, {again}")
     else:
         proof.claim(left <= empty * 1.1 + (2 << 20) or wire in ("tls", "wss"), told)
-
-
-def own_rss():
-    """Bytes of memory of this program itself, which holds the other ends."""
-    line = next(line for line in open("/proc/self/status") if line.startswith("RssAnon:"))
-    return int(line.split()[1]) * 1024
 
 
 def come_again(server, wire, count, root, options):

@@ -99,17 +99,28 @@ impl Lists {
         self.tick(key).map(|tick| (key, tick))
     }
 
-    /// The lowest number of a list that is not empty, among those from `from` on and below `end`, a multiple of 64.
+    /// The lowest number of a list that is not empty, among those from `from` on and below `end`.
     pub(super) fn first_occupied(&self, from: usize, end: usize) -> Option<usize> {
-        if from >= end {
-            return None;
-        }
         let bits = self.occupied[from / 64] & (u64::MAX << (from % 64));
-        if bits != 0 {
-            return Some(from / 64 * 64 + bits.trailing_zeros() as usize);
-        }
-        let word = self.first_word_occupied(from / 64 + 1, end / 64)?;
-        Some(word * 64 + self.occupied[word].trailing_zeros() as usize)
+        let found = if bits != 0 {
+            from / 64 * 64 + bits.trailing_zeros() as usize
+        } else {
+            let word = self.first_word_occupied(from / 64 + 1, end.div_ceil(64))?;
+            word * 64 + self.occupied[word].trailing_zeros() as usize
+        };
+        (found < end).then_some(found)
+    }
+
+    /// Which of the 64 lists from `from` on have entries, from the lowest bit up; `from` is a multiple of 64.
+    #[inline]
+    pub(super) fn occupied_of_64(&self, from: usize) -> u64 {
+        self.occupied[from / 64]
+    }
+
+    /// Which of the 64 times 64 lists from `from` on have entries, a bit for each 64; `from` is a multiple of 4,096.
+    #[inline]
+    pub(super) fn occupied_of_4096(&self, from: usize) -> u64 {
+        self.words_occupied[from / 4096]
     }
 
     /// The lowest number of a word with a bit set, among those from `from` on and below `end`.
