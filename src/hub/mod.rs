@@ -45,6 +45,7 @@ use session::Sessions;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 use token::Verifier;
 use waiting::{Operating, Wait};
 
@@ -302,9 +303,12 @@ impl<E: Engine> Hub<E> {
         cx.close(id, reason);
     }
 
+    /// What is due already rings with the next tick: whoever does a share of something at each ring would do all of it in
+    /// this turn else.
     fn arm(&mut self, cx: &mut Context<'_>, at: Time, timer: Timer) -> Armed {
         let key = self.timers.insert(timer);
-        Armed { id: cx.arm_timer(at.saturating_since(cx.now()), key as u64), key }
+        let wait = at.saturating_since(cx.now()).max(Duration::from_millis(1));
+        Armed { id: cx.arm_timer(wait, key as u64), key }
     }
 
     fn disarm(&mut self, cx: &mut Context<'_>, armed: Armed) {
