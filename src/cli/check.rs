@@ -58,6 +58,9 @@ mod tests {
             hard_descriptors: Some(20_000),
             longest_backlog: Some(4096),
             available_bytes: Some(8 << 30),
+            open_files: Some(1 << 20),
+            watches: Some(5_000_000),
+            tracked: None,
         };
         assert_eq!(report(&reading, &machine), expected);
     }
@@ -73,8 +76,9 @@ mod tests {
                 "this machine:",
                 "  descriptors: soft limit 1024, hard limit 20000 (serve raises soft to hard)",
                 "  backlog: 4096 wanted, net.core.somaxconn is 4096",
-                "  memory: 50000 idle connections take about 258.4 MiB, of which 14.3 MiB in the gateway (300 bytes each); \
+                "  memory: 50000 idle connections take about 272.8 MiB, of which 28.6 MiB in the gateway (600 bytes each); \
                  available are 8.0 GiB",
+                "  kernel: fs.file-max 1048576, fs.epoll.max_user_watches 5000000, net.netfilter.nf_conntrack_max not loaded",
                 "  first to run out: descriptors, at 19984 connections",
                 "warning: descriptors run out at 19984 connections, before max_connections (50000): raise the hard limit \
                  (ulimit -Hn, or LimitNOFILE= of a systemd unit), or lower max_connections",

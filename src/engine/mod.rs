@@ -4,6 +4,9 @@
 //! answers later, and out of order across channels. No engine knows connections, and none reads a clock.
 
 mod memory;
+mod shards;
+
+pub(crate) use shards::Shards;
 
 pub use memory::{EngineSettings, MemoryEngine};
 
@@ -96,7 +99,7 @@ pub enum Request {
     RemoveMember {
         /// Of which channel.
         channel: ChannelName,
-        /// Who.
+        /// Who. Its info is looked at only where it is announced.
         member: Member,
         /// It was added to the presence.
         presence: bool,

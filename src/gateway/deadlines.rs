@@ -5,33 +5,25 @@ use super::handler::Handler;
 use super::id::ConnId;
 use super::machine::Gateway;
 use crate::connection::{CloseReason, Due, LocalReason};
-use crate::timer::{Polled, Time};
+use crate::timer::{MOVES_PER_POLL, Polled, Time};
 use crate::wire::websocket::Opcode;
 use crate::wire::{Message, Wire};
 use std::time::Duration;
 
-/// Deadlines served in one turn; a million due at once must not starve the sockets.
-const MAX_DEADLINES: usize = 4096;
+/// Deadlines served in one turn, or entries of the wheel moved instead: a million due at once must not starve the sockets.
+/// As many as the events of a turn, for each may cost as much as one.
+const MAX_DEADLINES: usize = 1024;
+/// Connections that a drain ends in one turn, and slots that it looks at for them. Behind its time it goes on at once.
+const MAX_DRAINED: usize = 512;
+const MAX_LOOKED_AT: usize = 16_384;
 /// How often memory left behind by a burst is looked for.
 const TRIM_EVERY: Duration = Duration::from_secs(1);
 
 impl<H: Handler> Gateway<H> {
-    /// Serves due deadlines, at most a few thousand a call. Early or repeated calls do nothing.
+    /// Serves due deadlines, at most a thousand or so a call. Early or repeated calls do nothing.
     pub fn handle_timeouts(&mut self, now: Time) {
-        for _ in 0..MAX_DEADLINES {
-            match self.core.wheel.poll(now) {
-                Polled::Due(slot) => self.handle_deadline(slot, now),
-                Polled::Working => {}
-                Polled::Idle => break,
-            }
-        }
-        for _ in 0..MAX_DEADLINES {
-            match self.core.timers.poll(now) {
-                Ok(Some(token)) => self.call(None, now, |handler, cx| handler.on_timer(cx, token)),
-                Ok(None) => break,
-                Err(_) => {}
-            }
-        }
+        self.serve_deadlines(now);
+        self.serve_timers(now);
         self.advance_drain(now);
         self.advance_trim(now);
         self.deliver_ended(now);
@@ -50,6 +42,30 @@ impl<H: Handler> Gateway<H> {
     pub fn finish_turn(&mut self, now: Time) {
         if self.trim_at.is_none() && self.core.has_slack() {
             self.trim_at = Some(now + TRIM_EVERY);
+        }
+    }
+
+    fn serve_deadlines(&mut self, now: Time) {
+        let mut budget = MAX_DEADLINES;
+        while budget > 0 {
+            match self.core.wheel.poll(now) {
+                Polled::Due(slot) => self.handle_deadline(slot, now),
+                Polled::Working => budget = budget.saturating_sub(MOVES_PER_POLL - 1),
+                Polled::Idle => break,
+            }
+            budget = budget.saturating_sub(1);
+        }
+    }
+
+    fn serve_timers(&mut self, now: Time) {
+        let mut budget = MAX_DEADLINES;
+        while budget > 0 {
+            match self.core.timers.poll(now) {
+                Ok(Some(token)) => self.call(None, now, |handler, cx| handler.on_timer(cx, token)),
+                Ok(None) => break,
+                Err(_) => budget = budget.saturating_sub(MOVES_PER_POLL - 1),
+            }
+            budget = budget.saturating_sub(1);
         }
     }
 
@@ -85,8 +101,10 @@ impl<H: Handler> Gateway<H> {
         let Some(mut drain) = self.core.drain.take() else {
             return;
         };
-        let mut due = drain.due(now);
-        while due > 0 && drain.next_slot < self.core.slots.end() {
+        let mut due = drain.due(now).min(MAX_DRAINED);
+        let end = self.core.slots.end();
+        let looked_at_until = end.min(drain.next_slot + MAX_LOOKED_AT);
+        while due > 0 && drain.next_slot < looked_at_until {
             if let Some(id) = self.core.slots.id_at(drain.next_slot) {
                 self.core.close_in_order(id, now);
                 drain.on_told();
@@ -94,7 +112,7 @@ impl<H: Handler> Gateway<H> {
             }
             drain.next_slot += 1;
         }
-        if drain.next_slot >= self.core.slots.end() {
+        if drain.next_slot >= end {
             drain.finish();
         }
         self.core.drain = Some(drain);

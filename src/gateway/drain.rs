@@ -46,10 +46,13 @@ impl Drain {
         self.told = self.total;
     }
 
-    /// When the next one is to be told; `None` when all were.
+    /// When the next one is to be told, now where that is overdue; `None` when all were.
     pub(super) fn next_deadline(&self, now: Time) -> Option<Time> {
         if self.told >= self.total {
             return None;
+        }
+        if self.due(now) > 0 {
+            return Some(now);
         }
         let apart = self.window / u32::try_from(self.total).unwrap_or(u32::MAX);
         Some((now + apart.max(STEP)).min(self.started + self.window).max(now))
@@ -70,6 +73,17 @@ mod tests {
             assert_eq!(drain.told, expected, "at {millis} ms");
         }
         assert_eq!(drain.next_deadline(Time::ZERO), None);
+    }
+
+    #[test]
+    fn what_is_overdue_is_wanted_at_once() {
+        let mut drain = Drain::new(100, Duration::from_secs(10), Time::ZERO);
+        let later = Time::from_millis(5000);
+        for _ in 0..51 {
+            assert_eq!(drain.next_deadline(later), Some(later));
+            drain.on_told();
+        }
+        assert_eq!(drain.next_deadline(later), Some(Time::from_millis(5100)));
     }
 
     #[test]

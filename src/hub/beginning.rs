@@ -186,7 +186,7 @@ impl<E: Engine> Hub<E> {
         });
         let is_server_side = wish.is_server_side;
         let attempt = wish.attempt;
-        client.add_subscription(Subscription { channel: key, at, attempt, is_server_side, is_member: false });
+        client.subscriptions.push(Subscription { channel: key, at, attempt, is_server_side, is_member: false });
     }
 
     /// What the history would say where that is known without reading it; else what to ask.

@@ -2,11 +2,9 @@
 
 use super::namespace::NamespaceKey;
 use super::recovery;
-use crate::engine::{ChannelName, Epoch, Page, Publication, Query};
-use crate::gateway::ConnId;
+use crate::engine::{ChannelName, Epoch, Page, Publication, Query, Shards};
+use crate::gateway::{ConnId, Pages};
 use crate::timer::Time;
-use slab::Slab;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A channel with subscribers, for as long as it has any.
@@ -192,8 +190,8 @@ impl Channel {
 /// Every channel that has subscribers.
 #[derive(Debug, Default)]
 pub(super) struct Channels {
-    by_name: HashMap<ChannelName, ChannelKey>,
-    channels: Slab<Channel>,
+    by_name: Shards<ChannelName, ChannelKey>,
+    channels: Pages<Channel>,
 }
 
 impl Channels {
@@ -219,26 +217,25 @@ impl Channels {
 
     /// Makes room for a channel that has no subscribers yet.
     pub(super) fn insert(&mut self, name: &ChannelName, namespace: NamespaceKey) -> ChannelKey {
-        let key = to_key(self.channels.insert(Channel {
+        let index = self.channels.vacancy();
+        let key = to_key(index);
+        let channel = Channel {
             name: name.clone(),
             namespace,
             subscribers: Vec::new(),
             position: None,
             buffering: None,
             read: None,
-        }));
+        };
+        self.channels.insert(index, channel);
         self.by_name.insert(name.clone(), key);
         key
     }
 
     /// Forgets a channel that nobody hears of.
     pub(super) fn remove(&mut self, key: ChannelKey) {
-        if let Some(channel) = self.channels.try_remove(key as usize) {
+        if let Some(channel) = self.channels.remove(key as usize) {
             self.by_name.remove(&channel.name);
-        }
-        if self.channels.is_empty() {
-            self.channels.shrink_to_fit();
-            self.by_name.shrink_to_fit();
         }
     }
 }

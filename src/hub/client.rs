@@ -3,6 +3,7 @@
 use super::Armed;
 use super::beginning::Wish;
 use super::channel::ChannelKey;
+use super::few::Few;
 use super::session::Secret;
 use crate::connection::Bucket;
 use crate::engine::{ChannelName, Member, Page};
@@ -19,10 +20,10 @@ pub(super) struct Client {
     pub(super) user: Arc<str>,
     /// What the token says about it, as JSON.
     pub(super) info: Option<Box<str>>,
-    /// What others are told about it, once somebody is.
-    told: Option<Bytes>,
+    /// What others are told about it, once it has published.
+    told: Option<Arc<[u8]>>,
     pub(super) session: Option<Secret>,
-    pub(super) subscriptions: Vec<Subscription>,
+    pub(super) subscriptions: Few<Subscription>,
     /// Times that it was asked for a sign of life, and has not answered: who reads slowly may find two at once.
     pub(super) awaited_pongs: u8,
     /// Answers of the engine without which its next command can't begin.
@@ -114,7 +115,7 @@ impl Client {
             info: None,
             told: None,
             session: None,
-            subscriptions: Vec::new(),
+            subscriptions: Few::default(),
             awaited_pongs: 0,
             awaited: 0,
             agent: 0,
@@ -139,50 +140,51 @@ impl Client {
         self.subscriptions.iter_mut().find(|subscription| subscription.channel == channel)
     }
 
-    /// Most clients have one subscription, or few: memory for more is only taken when there are more.
-    pub(super) fn add_subscription(&mut self, subscription: Subscription) {
-        if self.subscriptions.len() < EXACT_SUBSCRIPTIONS {
-            self.subscriptions.reserve_exact(1);
-        }
-        self.subscriptions.push(subscription);
-    }
-
     /// Takes a subscription away.
     pub(super) fn remove_subscription(&mut self, channel: ChannelKey) -> Option<Subscription> {
         let at = self.subscriptions.iter().position(|subscription| subscription.channel == channel)?;
-        Some(self.subscriptions.swap_remove(at))
+        self.subscriptions.swap_remove(at)
     }
 
     /// Itself as others see it, under its public id.
-    pub(super) fn member(&mut self, text: ConnText) -> Member {
-        Member { client: text.into(), user: self.user.clone(), info: self.told(|| text) }
+    pub(super) fn member(&self, text: ConnText) -> Member {
+        Member { info: self.tell(text).into(), ..self.unnamed_member(text) }
+    }
+
+    /// The same where nobody is told of it.
+    pub(super) fn unnamed_member(&self, text: ConnText) -> Member {
+        Member { client: text.into(), user: self.user.clone(), info: Bytes::new() }
     }
 
     /// What others are told about it: `{"client":..,"user":..,"conn_info":..}`. Its public id is asked for the first time
     /// alone: a client that publishes is told about with every publication.
-    pub(super) fn told(&mut self, text: impl FnOnce() -> ConnText) -> Bytes {
-        if self.told.is_none() {
-            let text = text().to_string();
-            // As much as is needed, where nothing of the name has to be escaped: it is kept as long as the client.
-            let info = self.info.as_deref().map_or(0, |info| info.len() + INFO.len());
-            let mut told = Vec::with_capacity(CLIENT.len() + text.len() + USER.len() + self.user.len() + info + 3);
-            told.extend_from_slice(CLIENT);
-            told.extend_from_slice(text.as_bytes());
-            told.extend_from_slice(USER);
-            super::json::write_text(&mut told, &self.user);
-            if let Some(info) = &self.info {
-                told.extend_from_slice(INFO);
-                told.extend_from_slice(info.as_bytes());
-            }
-            told.push(b'}');
-            self.told = Some(told.into());
+    pub(super) fn told(&mut self, text: impl FnOnce() -> ConnText) -> Arc<[u8]> {
+        if let Some(told) = &self.told {
+            return told.clone();
         }
-        self.told.clone().unwrap_or_default()
+        let told: Arc<[u8]> = self.tell(text()).into();
+        self.told = Some(told.clone());
+        told
+    }
+
+    fn tell(&self, text: ConnText) -> Vec<u8> {
+        let text = text.to_string();
+        // As much as is needed, where nothing of the name has to be escaped.
+        let info = self.info.as_deref().map_or(0, |info| info.len() + INFO.len());
+        let mut told = Vec::with_capacity(CLIENT.len() + text.len() + USER.len() + self.user.len() + info + 3);
+        told.extend_from_slice(CLIENT);
+        told.extend_from_slice(text.as_bytes());
+        told.extend_from_slice(USER);
+        super::json::write_text(&mut told, &self.user);
+        if let Some(info) = &self.info {
+            told.extend_from_slice(INFO);
+            told.extend_from_slice(info.as_bytes());
+        }
+        told.push(b'}');
+        told
     }
 }
 
-/// Up to so many take no more memory than they need.
-const EXACT_SUBSCRIPTIONS: usize = 4;
 const CLIENT: &[u8] = b"{\"client\":\"";
 const USER: &[u8] = b"\",\"user\":";
 const INFO: &[u8] = b",\"conn_info\":";
@@ -222,5 +224,16 @@ impl Clients {
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A million clients are as many times this.
+    #[test]
+    fn a_client_with_one_subscription_is_small_and_owns_no_memory() {
+        assert!(size_of::<Client>() <= 112 && size_of::<Few<Subscription>>() <= 24);
     }
 }

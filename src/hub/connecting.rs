@@ -5,6 +5,7 @@ use super::channel::Standing;
 use super::client::{Client, Connecting, Stage};
 use super::codes::ErrorCode;
 use super::command::{self, Connect};
+use super::few::Few;
 use super::recovery::Recover;
 use super::reply::{self, ConnectResult, RefreshResult, SubscribeResult};
 use super::session::{Kept, Secret};
@@ -42,7 +43,8 @@ impl<E: Engine> Hub<E> {
             }
             Err(Refusal::Close(reason)) => return self.disconnect(cx, id, CloseReason::Local(reason)),
         };
-        let user: Arc<str> = identity.user.into();
+        // Nobody in particular shares one name.
+        let user: Arc<str> = if identity.user.is_empty() { Arc::default() } else { identity.user.into() };
         let (kept, resumed) = self.come_back(cx, connect.session.as_deref(), &user);
         let secret = Secret::new((self.secrets)(), id);
         let wishes = self.wishes(&identity.channels, kept, connect);
@@ -60,7 +62,10 @@ impl<E: Engine> Hub<E> {
         self.sessions.begin();
         // Nobody in particular is never looked for by name.
         if !user.is_empty() {
-            self.users.entry(user).or_default().push(id);
+            match self.users.get_mut(&user) {
+                Some(connections) => connections.push(id),
+                None => _ = self.users.insert(user, Few::One(id)),
+            }
         }
         self.set_expiry(cx, id, identity.expires_at);
         for (wish, channel) in wishes {
@@ -208,7 +213,7 @@ impl<E: Engine> Hub<E> {
             self.sessions.end();
         }
         if let Some(connections) = self.users.get_mut(&client.user) {
-            connections.retain(|other| *other != id);
+            connections.iter().position(|other| *other == id).and_then(|at| connections.swap_remove(at));
             if connections.is_empty() {
                 self.users.remove(&client.user);
             }

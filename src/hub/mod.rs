@@ -13,6 +13,7 @@ pub mod command;
 mod connecting;
 mod delivery;
 mod execution;
+mod few;
 pub(crate) mod json;
 mod namespace;
 pub mod operation;
@@ -29,13 +30,14 @@ mod waiting;
 
 use crate::config::{HubSettings, SettingError};
 use crate::connection::{CloseReason, LocalReason, PeerReason};
-use crate::engine::{ChannelName, Engine, Event, Full, Request, Ticket};
+use crate::engine::{ChannelName, Engine, Event, Full, Request, Shards, Ticket};
 use crate::gateway::{ConnId, Context, TimerId};
 use crate::timer::Time;
 use agents::Agents;
 use channel::Channels;
 use client::{Client, Clients, Stage};
 use codes::ErrorCode;
+use few::Few;
 use namespace::Namespaces;
 use operation::Outcome;
 use outbox::Outbox;
@@ -43,6 +45,7 @@ use session::Sessions;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 use token::Verifier;
 use waiting::{Operating, Wait};
 
@@ -62,7 +65,7 @@ pub struct Hub<E> {
     channels: Channels,
     sessions: Sessions,
     /// Connections of each user that has a name.
-    users: HashMap<Arc<str>, Vec<ConnId>>,
+    users: Shards<Arc<str>, Few<ConnId>>,
     agents: Agents,
     outbox: Outbox,
     waits: HashMap<Ticket, Wait>,
@@ -139,7 +142,7 @@ impl<E: Engine> Hub<E> {
             clients: Clients::default(),
             channels: Channels::default(),
             sessions: Sessions::default(),
-            users: HashMap::new(),
+            users: Shards::new(),
             agents: Agents::default(),
             outbox: Outbox::default(),
             waits: HashMap::new(),
@@ -300,9 +303,12 @@ impl<E: Engine> Hub<E> {
         cx.close(id, reason);
     }
 
+    /// What is due already rings with the next tick: whoever does a share of something at each ring would do all of it in
+    /// this turn else.
     fn arm(&mut self, cx: &mut Context<'_>, at: Time, timer: Timer) -> Armed {
         let key = self.timers.insert(timer);
-        Armed { id: cx.arm_timer(at.saturating_since(cx.now()), key as u64), key }
+        let wait = at.saturating_since(cx.now()).max(Duration::from_millis(1));
+        Armed { id: cx.arm_timer(wait, key as u64), key }
     }
 
     fn disarm(&mut self, cx: &mut Context<'_>, armed: Armed) {

@@ -192,7 +192,7 @@ impl<E: Engine> Hub<E> {
         let candidates: Vec<ConnId> = match (of_client, of_session) {
             (Some(client), Some(session)) => client.filter(|_| client == session).into_iter().collect(),
             (Some(one), None) | (None, Some(one)) => one.into_iter().collect(),
-            (None, None) => self.users.get(&*whose.user).cloned().unwrap_or_default(),
+            (None, None) => self.users.get(&*whose.user).map(|connections| connections.to_vec()).unwrap_or_default(),
         };
         let is_theirs = |id: &ConnId| {
             let client = self.clients.get(*id).filter(|client| client.stage == Stage::Connected);
@@ -250,7 +250,7 @@ impl<E: Engine> Hub<E> {
         let ids: Vec<ConnId> = match target {
             Target::Client(text) => cx.find(text).into_iter().collect(),
             Target::Session(text) => self.holder(text).into_iter().collect(),
-            Target::User(user) => self.users.get(&**user).cloned().unwrap_or_default(),
+            Target::User(user) => self.users.get(&**user).map(|connections| connections.to_vec()).unwrap_or_default(),
         };
         let text = push::message(data);
         let mut sent = 0;

@@ -1,9 +1,9 @@
 //! Sessions: what a client finds again when it comes back, and proof that it is the same.
 
-use crate::engine::{ChannelName, Epoch};
+use crate::engine::{ChannelName, Epoch, Shards};
 use crate::gateway::ConnId;
 use crate::timer::Time;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -81,12 +81,15 @@ struct Left {
 /// The sessions whose connection is gone, for a while. One whose connection is here is that connection's.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    by_secret: HashMap<Secret, Left>,
+    by_secret: Shards<Secret, Left>,
     /// The oldest first; some have come back meanwhile.
     ages: VecDeque<(Time, Secret)>,
     /// How many a connection holds.
     held: usize,
 }
+
+/// Sessions forgotten in one call: after a mass departure a hundred thousand end together.
+const MAX_EXPIRED: usize = 4096;
 
 impl Sessions {
     /// A connection holds a session from now on.
@@ -124,14 +127,16 @@ impl Sessions {
         }
     }
 
-    /// Forgets those whose time is over.
+    /// Forgets those whose time is over, a few thousand a call; the rest is due at once.
     pub(super) fn expire(&mut self, now: Time) {
-        while self.ages.front().is_some_and(|(until, _)| *until <= now) {
+        for _ in 0..MAX_EXPIRED {
+            if self.ages.front().is_none_or(|(until, _)| *until > now) {
+                break;
+            }
             self.drop_oldest();
         }
         if self.ages.is_empty() {
             self.ages.shrink_to_fit();
-            self.by_secret.shrink_to_fit();
         }
     }
 
@@ -213,6 +218,21 @@ mod tests {
         sessions.expire(at(60));
         assert_eq!((sessions.len(), sessions.next_deadline()), (0, None));
         assert_eq!(left(0).len(), 0);
+    }
+
+    #[test]
+    fn many_that_end_together_are_forgotten_in_several_calls() {
+        let mut sessions = Sessions::default();
+        for number in 0..10_000 {
+            let secret = Secret::new(number << SLOT_BITS, ConnId::from_bits(1));
+            sessions.keep(secret, "ann".into(), Vec::new(), at(0), TTL, 20_000);
+        }
+        for left in [10_000 - MAX_EXPIRED, 10_000 - 2 * MAX_EXPIRED, 0] {
+            assert_eq!(sessions.next_deadline(), Some(at(60)));
+            sessions.expire(at(60));
+            assert_eq!(sessions.len(), left);
+        }
+        assert_eq!(sessions.next_deadline(), None);
     }
 
     #[test]

@@ -158,9 +158,10 @@ impl<E: Engine> Hub<E> {
         }
         self.set_subscription_end(cx, id, &name, None);
         if subscription.is_member
-            && let Some(client) = self.clients.get_mut(id)
+            && let Some(client) = self.clients.get(id)
         {
-            let member = client.member(cx.text(id));
+            let text = cx.text(id);
+            let member = if announce { client.member(text) } else { client.unnamed_member(text) };
             self.tell_engine(cx, Request::RemoveMember { channel: name.clone(), member, presence, announce });
         }
         if is_empty {

@@ -8,4 +8,4 @@ mod wheel;
 
 pub use jitter::Jitter;
 pub use time::Time;
-pub use wheel::{Polled, TICK_MILLIS, Wheel};
+pub use wheel::{MOVES_PER_POLL, Polled, TICK_MILLIS, Wheel};

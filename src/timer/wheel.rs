@@ -15,23 +15,32 @@ use lists::Lists;
 /// The wheel's resolution in milliseconds: a deadline is served at the first multiple of this that is not before it.
 pub const TICK_MILLIS: u64 = 10;
 
-/// Eleven levels of 6 bits span every tick a [`Time`] can name, so no deadline lies beyond the top of the wheel.
-const LEVELS: usize = 11;
+/// The lowest level has a slot for each of the next 8,192 ticks, 82 seconds: heartbeats and whatever else a million
+/// connections wait for at once goes straight to its tick, and never moves.
+const NEAR_BITS: usize = 13;
+const NEAR_SLOTS: usize = 1 << NEAR_BITS;
+
+/// Eight levels of 6 bits above it span every tick a [`Time`] can name, so no deadline lies beyond the top of the wheel.
+const LEVELS: usize = 9;
 const LEVEL_BITS: usize = 6;
 const SLOTS_PER_LEVEL: usize = 1 << LEVEL_BITS;
+const SLOTS: usize = NEAR_SLOTS + (LEVELS - 1) * SLOTS_PER_LEVEL;
+const _: () = assert!(NEAR_SLOTS.is_multiple_of(4096) && SLOTS_PER_LEVEL == 64, "a level above is a word of bits");
 
-/// Two or three microseconds of work if no move hits a cache: short beside a turn of the loop, long beside a call.
-const MOVES_PER_POLL: usize = 64;
+/// Entries that one call of [`Wheel::poll`] moves at most: two or three microseconds of work if no move hits a cache.
+/// Short beside a turn of the loop, long beside a call.
+pub const MOVES_PER_POLL: usize = 64;
 
 /// Deadlines by key, given out in the order of their ticks.
 ///
 /// Keys are slots of the caller's slab: small, dense, and each with one deadline at most. A deadline is never early, and
 /// late by less than [`TICK_MILLIS`] if [`poll`](Wheel::poll) is called when [`next_deadline`](Wheel::next_deadline) says.
 ///
-/// Level 0 has a slot for each of 64 ticks, each level above has slots 64 times as wide. An entry lies at the level of the
-/// highest 6-bit digit in which its tick differs from the wheel's; when the wheel's tick enters its slot it moves down.
+/// Level 0 has a slot for each of 8,192 ticks, level 1 has 64 slots of as many, each level above has slots 64 times as
+/// wide. All of them are rings that begin at the wheel's tick. An entry lies at the lowest level whose ring reaches its
+/// tick; when the wheel's tick enters its slot it moves down.
 pub struct Wheel {
-    /// One list for each slot, numbered from the lowest level up.
+    /// One list for each slot, by its number.
     slots: Lists,
     /// The tick being served. No entry waits in a slot that begins earlier.
     tick: u64,
@@ -58,8 +67,8 @@ impl Wheel {
     /// An empty wheel for a clock that shows `now`.
     pub fn new(now: Time) -> Wheel {
         let tick = tick_reached(now);
-        let slots = Lists::new(LEVELS * SLOTS_PER_LEVEL);
-        Wheel { slots, tick, reached: tick, open: Slot::holding(tick, tick) }
+        let slots = Lists::new(SLOTS);
+        Wheel { slots, tick, reached: tick, open: Slot::of_tick(tick) }
     }
 
     /// Sets the deadline of `key`, in place of the one it may have had, in constant time.
@@ -87,12 +96,13 @@ impl Wheel {
     /// When to poll again: never after the earliest deadline, and in the past if one has been reached already.
     ///
     /// It may be before the earliest deadline, when entries must move to a lower level; that happens to an entry at most
-    /// once for each level, so for one that is hours away three or four times. `None` if no key is armed.
+    /// once for each level: never to one less than 82 seconds away, to one that is hours away once or twice. `None` if no
+    /// key is armed.
     pub fn next_deadline(&self) -> Option<Time> {
         if self.slots.first(self.open.0).is_some() {
             return Some(moment(self.tick));
         }
-        self.next_slot().map(|slot| moment(slot.begins_at(self.tick)))
+        self.next_slot().map(|(_, begin)| moment(begin))
     }
 
     /// Gives out one key whose deadline is not after `now`: ticks in their order, the keys of one tick in any.
@@ -103,10 +113,10 @@ impl Wheel {
         self.reached = self.reached.max(tick_reached(now));
         for _ in 0..MOVES_PER_POLL {
             let Some((key, tick)) = self.first_begun() else {
-                self.open(Slot::holding(self.reached, self.reached), self.reached);
+                self.open(Slot::of_tick(self.reached), self.reached);
                 return Polled::Idle;
             };
-            if self.open.level() == 0 {
+            if self.open.is_near() {
                 self.slots.remove(key);
                 return Polled::Due(key);
             }
@@ -140,8 +150,7 @@ impl Wheel {
         if let Some(first) = self.slots.first(self.open.0) {
             return Some(first);
         }
-        let slot = self.next_slot()?;
-        let begin = slot.begins_at(self.tick);
+        let (slot, begin) = self.next_slot()?;
         if begin > self.reached {
             return None;
         }
@@ -149,12 +158,35 @@ impl Wheel {
         self.slots.first(slot.0)
     }
 
-    /// The occupied slot that begins first, as long as the open one is empty.
-    ///
-    /// Entries of a level share all higher digits with `tick` and exceed it in the level's own digit. Hence each level
-    /// ends before the next one's first entry begins, and within a level slots begin in the order of their numbers.
-    fn next_slot(&self) -> Option<Slot> {
-        self.slots.first_occupied().map(Slot)
+    /// The occupied slot that begins first, and when, as long as the open one is empty. Of those that begin together it
+    /// is the highest: what moves down from there may be due then.
+    fn next_slot(&self) -> Option<(Slot, u64)> {
+        let mut first = self.next_near_slot();
+        let mut occupied = self.slots.occupied_of_4096(NEAR_SLOTS);
+        while occupied != 0 {
+            let level = 1 + occupied.trailing_zeros() as usize;
+            occupied &= occupied - 1;
+            let next = self.next_slot_at(level);
+            first = first.filter(|(_, begin)| *begin < next.1).or(Some(next));
+        }
+        first
+    }
+
+    fn next_near_slot(&self) -> Option<(Slot, u64)> {
+        let at = Slot::of_tick(self.tick).0;
+        let found = self.slots.first_occupied(at, NEAR_SLOTS).or_else(|| self.slots.first_occupied(0, at))?;
+        let ahead = found.wrapping_sub(at) % NEAR_SLOTS;
+        Some((Slot(found), self.tick + ahead as u64))
+    }
+
+    /// The same among the slots of a level above the lowest, which is not empty. Its ring begins with the slot in which
+    /// the wheel's tick lies, which holds something only while it begins right there and has not been opened.
+    fn next_slot_at(&self, level: usize) -> (Slot, u64) {
+        let here = self.tick >> shift(level);
+        let at = here % SLOTS_PER_LEVEL as u64;
+        let ahead = self.slots.occupied_of_64(base(level)).rotate_right(at as u32).trailing_zeros();
+        let found = (at as usize + ahead as usize) % SLOTS_PER_LEVEL;
+        (Slot(base(level) + found), (here + u64::from(ahead)) << shift(level))
     }
 
     fn open(&mut self, slot: Slot, tick: u64) {
@@ -163,30 +195,39 @@ impl Wheel {
     }
 }
 
-/// A slot of the wheel by its number: level times 64, plus the level's digit in the ticks of its entries.
+/// A slot of the wheel by its number: where its level begins, plus the place in the level's ring.
 #[derive(Clone, Copy)]
 struct Slot(usize);
 
 impl Slot {
-    /// Where an entry for `tick` lies while the wheel is at `wheel_tick`.
+    /// Where an entry for `tick` lies while the wheel is at `wheel_tick`, which is not after it.
     fn holding(tick: u64, wheel_tick: u64) -> Slot {
-        let highest_difference = ((tick ^ wheel_tick) | 1).ilog2() as usize;
-        let level = highest_difference / LEVEL_BITS;
-        let digit = (tick >> (level * LEVEL_BITS)) as usize % SLOTS_PER_LEVEL;
-        Slot(level * SLOTS_PER_LEVEL + digit)
+        if tick - wheel_tick < NEAR_SLOTS as u64 {
+            return Slot::of_tick(tick);
+        }
+        let reaches = |level: &usize| (tick >> shift(*level)) - (wheel_tick >> shift(*level)) < SLOTS_PER_LEVEL as u64;
+        let level = (1..LEVELS).find(reaches).expect("the highest level reaches every tick there is");
+        Slot(base(level) + (tick >> shift(level)) as usize % SLOTS_PER_LEVEL)
     }
 
-    fn level(self) -> usize {
-        self.0 / SLOTS_PER_LEVEL
+    /// The slot of the lowest level for `tick`.
+    fn of_tick(tick: u64) -> Slot {
+        Slot(tick as usize % NEAR_SLOTS)
     }
 
-    /// The first tick of the slot, whose higher digits are those of the wheel's tick.
-    fn begins_at(self, wheel_tick: u64) -> u64 {
-        let (level, digit) = (self.level(), (self.0 % SLOTS_PER_LEVEL) as u64);
-        let shift = level * LEVEL_BITS;
-        let higher_digits = (wheel_tick >> shift) & !(SLOTS_PER_LEVEL as u64 - 1);
-        (higher_digits | digit) << shift
+    fn is_near(self) -> bool {
+        self.0 < NEAR_SLOTS
     }
+}
+
+/// The number of the first slot of a level above the lowest.
+fn base(level: usize) -> usize {
+    NEAR_SLOTS + (level - 1) * SLOTS_PER_LEVEL
+}
+
+/// A slot of a level above the lowest is two to this power of ticks wide.
+fn shift(level: usize) -> usize {
+    NEAR_BITS + (level - 1) * LEVEL_BITS
 }
 
 /// The first tick that is not before `deadline`.

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "nothing here is for another crate")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod forgetting;
 mod kit;
 mod recovering;
 mod subscribing;

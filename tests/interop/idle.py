@@ -5,7 +5,8 @@ heartbeat at equal distances for a while, and then they leave. For a figure to q
 
 `--wire ws` measures WebSocket connections, `--wire tls` lines in TLS, `--wire wss` both. What is in TLS is held by a
 program in Go (go/holdtls): it needs go, and openssl for a certificate. `--wire hub` measures clients of the hub on
-WebSocket, each connected and subscribed to one of `--channels` channels with presence and history.
+WebSocket, each connected and subscribed to one of `--channels` channels with presence and history. `--kernel` tells
+besides what the kernel takes for a connection, both ends of which are on this machine: it reads /proc/slabinfo, as root.
 """
 
 import argparse
@@ -140,6 +141,29 @@ class TlsPeers:
         self.process.wait(60)
 
 
+class Kernel:
+    """What the kernel holds, by the names of its caches."""
+
+    def __init__(self):
+        lines = open("/proc/slabinfo").read().splitlines()[2:]
+        fields = [line.split() for line in lines]
+        # Objects of a slab share its pages: active slabs times their pages is what they take.
+        slabs = {each[0]: int(each[13]) * int(each[5]) * 4096 for each in fields}
+        # What looking at /proc takes is ours.
+        self.slabs = {name: taken for name, taken in slabs.items() if not name.startswith("proc_")}
+        tcp = next(line for line in open("/proc/net/sockstat") if line.startswith("TCP:")).split()
+        self.tcp_pages = int(tcp[tcp.index("mem") + 1])
+
+    def tell_since(self, before, count):
+        grown = {name: (now - before.slabs.get(name, 0)) / count for name, now in self.slabs.items()}
+        all_slabs = sum(grown.values())
+        for name, each in sorted(grown.items(), key=lambda item: -item[1]):
+            if each >= 16:
+                print(f"  {name:24} {each:7.0f} bytes a connection, both ends together")
+        pages = self.tcp_pages - before.tcp_pages
+        print(f"  all caches {all_slabs:.0f} bytes a connection, {all_slabs / 2:.0f} an end; {pages} pages in TCP queues")
+
+
 def open_all(server, wire, count, root, channels):
     if wire == "hub":
         return HubPeers(server, count, channels)
@@ -151,9 +175,12 @@ def measure(proof, server, wire, options, root):
     limits, count = LIMITS[wire], options.connections or LIMITS[wire].connections
     empty = server.rss_anon()
     descriptors = server.descriptors()
+    kernel = options.kernel and Kernel()
     peers = open_all(server, wire, count, root, options.channels)
     time.sleep(0.5)
     each = (server.rss_anon() - empty) / count
+    if kernel:
+        Kernel().tell_since(kernel, count)
     told = f"{count} idle connections on {wire} took {each:.0f} bytes of RssAnon each"
     most = limits.bytes_each + (CHANNEL_BYTES * options.channels // count if wire == "hub" else 0)
     proof.claim(each <= most, f"{told}, of {most}")
@@ -195,6 +222,7 @@ def main(proof):
     arguments.add_argument("--connections", type=int)
     arguments.add_argument("--seconds", type=float, default=10)
     arguments.add_argument("--channels", type=int, default=1, help="of the hub")
+    arguments.add_argument("--kernel", action="store_true", help="tell what the kernel takes, too")
     options = arguments.parse_args()
 
     port = free_port()

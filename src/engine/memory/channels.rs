@@ -1,13 +1,13 @@
 //! The channels of which anything is kept, by name, and when which of it is due. What they say to whom is decided
 //! elsewhere; a channel of which nothing is kept any more is not here.
 
+use super::super::Shards;
 use super::super::{ChannelName, EngineError, Epoch, HistoryBounds, Page, Position, PublicationBody, Query};
 use super::EngineSettings;
 use super::history::{History, Ledger};
-use super::presence::Crowd;
-use super::shards::Shards;
+use super::presence::Presence;
 use crate::gateway::Pages;
-use crate::timer::{Polled, Time, Wheel};
+use crate::timer::{MOVES_PER_POLL, Polled, Time, Wheel};
 use std::time::Duration;
 
 /// Every method that takes the time first forgets what of the channel is due, so that nobody sees the past however late
@@ -19,6 +19,9 @@ pub(super) struct Channels {
     wheel: Wheel,
     ledger: Ledger,
     name_bytes: usize,
+    /// Members of all channels, and the bytes that they take.
+    members: usize,
+    presence_bytes: usize,
     epochs: Box<dyn FnMut() -> u64 + Send>,
     position_ttl: Duration,
     max_channels: usize,
@@ -28,7 +31,7 @@ pub(super) struct Channels {
 struct Channel {
     name: ChannelName,
     is_heard: bool,
-    crowd: Crowd,
+    presence: Presence,
     history: Option<History>,
 }
 
@@ -45,6 +48,8 @@ impl Channels {
             wheel: Wheel::new(now),
             ledger: Ledger::default(),
             name_bytes: 0,
+            members: 0,
+            presence_bytes: 0,
             epochs,
             position_ttl: settings.position_ttl,
             max_channels: settings.max_channels.min(MAX_CHANNELS),
@@ -64,10 +69,10 @@ impl Channels {
         self.ledger.bytes
     }
 
-    /// Bytes of the tables, of names, epochs and publications.
+    /// Bytes of the tables, of names, epochs, members and publications.
     pub(super) fn held_bytes(&self) -> usize {
         let tables = self.by_name.held_bytes() + self.table.held_bytes() + self.wheel.held_bytes();
-        tables + self.name_bytes + self.table.len() * EPOCH_BYTES + self.ledger.bytes
+        tables + self.name_bytes + self.presence_bytes + self.table.len() * EPOCH_BYTES + self.ledger.bytes
     }
 
     /// The number of a channel that is here, the same as long as it is.
@@ -148,12 +153,23 @@ impl Channels {
         self.refresh(number);
     }
 
-    pub(super) fn crowd(&self, number: u32) -> Crowd {
-        self.channel(number).crowd
+    /// Members of all channels.
+    pub(super) fn members(&self) -> usize {
+        self.members
     }
 
-    pub(super) fn crowd_mut(&mut self, number: u32) -> &mut Crowd {
-        &mut self.channel_mut(number).crowd
+    pub(super) fn presence(&self, number: u32) -> &Presence {
+        &self.channel(number).presence
+    }
+
+    /// Changes who is on a channel.
+    pub(super) fn change_presence<T>(&mut self, number: u32, change: impl FnOnce(&mut Presence) -> T) -> T {
+        let presence = &mut self.table.get_mut(number as usize).expect(HERE).presence;
+        let (members, bytes) = (presence.len(), presence.held_bytes());
+        let result = change(presence);
+        self.members = self.members - members + presence.len();
+        self.presence_bytes = self.presence_bytes - bytes + presence.held_bytes();
+        result
     }
 
     /// After anything of a channel changed: lets go of it if nothing is left, else sees to it that its deadline is kept.
@@ -179,7 +195,7 @@ impl Channels {
         while budget > 0 {
             let work = match self.wheel.poll(now) {
                 Polled::Idle => break,
-                Polled::Working => 1,
+                Polled::Working => MOVES_PER_POLL,
                 Polled::Due(number) => 1 + self.on_due(number, now),
             };
             budget = budget.saturating_sub(work);
@@ -240,7 +256,7 @@ impl Channels {
         }
         let index = self.table.vacancy();
         let number = u32::try_from(index).expect("the lowest vacancy is below the limit");
-        let channel = Channel { name: name.clone(), is_heard: false, crowd: Crowd::default(), history: None };
+        let channel = Channel { name: name.clone(), is_heard: false, presence: Presence::default(), history: None };
         self.table.insert(index, channel);
         self.by_name.insert(name.clone(), number);
         self.name_bytes += name.len();
@@ -266,7 +282,7 @@ impl Channels {
 impl Channel {
     /// Nothing is kept of it.
     fn is_vacant(&self) -> bool {
-        !self.is_heard && self.crowd.clients == 0 && self.history.is_none()
+        !self.is_heard && self.presence.len() == 0 && self.history.is_none()
     }
 
     /// When something of it is due.

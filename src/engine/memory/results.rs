@@ -1,7 +1,7 @@
 //! What idempotent publications came to, for those who ask twice. Bounded in number and in time; it never publishes.
 
+use super::super::Shards;
 use super::super::{ChannelName, Position};
-use super::shards::Shards;
 use crate::timer::Time;
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -81,7 +81,7 @@ fn distance() -> impl Strategy<Value = u64> {
     prop_oneof![
         0..=30_u64,
         (0..64_u32).prop_flat_map(|bit| (1_u64 << bit)..=(1_u64 << bit).saturating_mul(2)),
-        prop::sample::select(vec![640, 40_960, MINUTE, HOUR, YEAR, 584 * YEAR]),
+        prop::sample::select(vec![81_910, 81_920, 163_840, 5_242_880, HOUR, YEAR, 584 * YEAR]),
     ]
 }
 
