@@ -18,6 +18,7 @@ use crate::wire::{Message, Prepared};
 pub struct Echo;
 
 impl Handler for Echo {
+    #[inline(always)]
     fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
         // A connection that is gone, or an echo too large for its queue, has its reason counted elsewhere.
         let _ = cx.send(id, message);

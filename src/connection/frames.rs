@@ -4,9 +4,7 @@
 use super::Payload;
 use crate::buffer::Pool;
 use crate::wire::Kind;
-use crate::wire::websocket::{
-    FrameError, FrameHeader, MAX_HEADER, Mask, Opcode, Sender, Utf8Validator, begins, is_utf8,
-};
+use crate::wire::websocket::{FrameError, FrameHeader, MAX_HEADER, Opcode, Sender, Utf8Validator, begins, is_utf8};
 use std::fmt;
 use std::mem;
 
@@ -123,14 +121,6 @@ impl FrameReader {
         if self.unfinished.is_none() {
             if bytes.is_empty() {
                 return Ok(None);
-            }
-            if let Some((kind, key, len)) = short(bytes, rules) {
-                let payload = &mut take_front(bytes, SHORT_HEADER + len)[SHORT_HEADER..];
-                Mask::new(key).apply(payload);
-                if kind == Kind::Text && !is_utf8(payload) {
-                    return Err(Broken::InvalidText);
-                }
-                return Ok(Some(Found::Message { payload: Payload::InPlace(payload), kind, compressed: false }));
             }
             if let Ok(Some((header, at))) = FrameHeader::decode(bytes, rules.sender, rules.compression)
                 && (header.fin && header.len <= (bytes.len() - at) as u64)
@@ -311,24 +301,6 @@ impl Unfinished {
         }
         Ok(Some(Found::Message { payload: reassembled(mem::take(&mut self.data)), kind, compressed }))
     }
-}
-
-/// Length of a client's header for a payload of up to 125 bytes.
-const SHORT_HEADER: usize = 6;
-
-/// Kind, key and length of the message at the front of `bytes`, where it is what nearly all are: whole, from a client,
-/// of up to 125 bytes, not compressed. Whatever else may be there is for the general way.
-#[inline]
-fn short(bytes: &[u8], rules: &FrameRules) -> Option<(Kind, [u8; 4], usize)> {
-    let (&[first, second, a, b, c, d], payload) = bytes.split_first_chunk::<SHORT_HEADER>()?;
-    let kind = match first {
-        0x81 => Kind::Text,
-        0x82 => Kind::Binary,
-        _ => return None,
-    };
-    let len = usize::from(second.wrapping_sub(0x80));
-    let fits = len <= 125 && len <= payload.len() && len <= rules.max_message_bytes;
-    (fits && rules.sender == Sender::Client).then_some((kind, [a, b, c, d], len))
 }
 
 /// A frame that lies whole in `bytes` and is a whole message or a control frame.

@@ -1,19 +1,44 @@
 //! Which messages are heartbeats, and what answers them.
 
-use crate::config::HeartbeatForms;
+use super::machine::Connection;
+use crate::config::{HeartbeatForms, Settings};
+use crate::wire::Wire;
 
 /// The message that answers a heartbeat.
 pub type Answer = &'static [u8];
 
+impl Connection {
+    /// Whether this is what peers answer to the probe, where that is one of the known forms. A WebSocket peer answers
+    /// with a pong.
+    pub(super) fn is_answer(&self, message: &[u8], settings: &Settings) -> bool {
+        if self.wire() == Some(Wire::WebSocket) {
+            return false;
+        }
+        let probe = settings.heartbeat_probe.as_deref().unwrap_or_default();
+        answer(probe, HeartbeatForms::ALL) == Some(message)
+    }
+}
+
 /// The answer to a client's heartbeat, or `None` where `message` is none of the forms switched on.
 ///
 /// A heartbeat is a whole message that is exactly one of them; only the JSON form may hold white space.
+#[inline]
 pub fn answer(message: &[u8], forms: HeartbeatForms) -> Option<Answer> {
+    // Nearly every message shows by its first byte, or its length, that it is none.
+    match message.first() {
+        Some(b'p' | b'P' | 0x01 | b'{' | b' ' | b'\t' | b'\r' | b'\n') if message.len() <= MAX_JSON => {
+            answer_exactly(message, forms)
+        }
+        _ => None,
+    }
+}
+
+fn answer_exactly(message: &[u8], forms: HeartbeatForms) -> Option<Answer> {
     match message {
         b"ping" if forms.lower => Some(b"pong"),
         b"PING" if forms.upper => Some(b"PONG"),
         [0x01] if forms.byte => Some(&[0x01]),
-        [b'{' | b' ' | b'\t' | b'\r' | b'\n', ..] if forms.json && is_json_ping(message) => Some(br#"{"type":"pong"}"#),
+        _ if forms.json && is_json_ping(message) => Some(br#"{"type":"pong"}"#),
         _ => None,
     }
 }
@@ -23,12 +48,10 @@ const MAX_JSON: usize = 64;
 
 fn is_json_ping(message: &[u8]) -> bool {
     let mut rest = message;
-    message.len() <= MAX_JSON
-        && [&b"{"[..], b"\"type\"", b":", b"\"ping\"", b"}"].into_iter().all(|token| {
-            rest = trim_start(rest);
-            rest.strip_prefix(token).map(|after| rest = after).is_some()
-        })
-        && trim_start(rest).is_empty()
+    [&b"{"[..], b"\"type\"", b":", b"\"ping\"", b"}"].into_iter().all(|token| {
+        rest = trim_start(rest);
+        rest.strip_prefix(token).map(|after| rest = after).is_some()
+    }) && trim_start(rest).is_empty()
 }
 
 /// Drops what JSON takes for white space (RFC 8259, section 2).

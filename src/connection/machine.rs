@@ -5,7 +5,7 @@ use super::holding::Hold;
 use super::http::Body;
 use super::{Answer, CloseReason, Compression, Door, FrameReader, Parting, RateLimiter, answer};
 use crate::buffer::{Pool, WriteQueue};
-use crate::config::{HeartbeatForms, Settings};
+use crate::config::Settings;
 use crate::timer::Time;
 use crate::wire::{Message, Wire};
 use std::time::Duration;
@@ -143,7 +143,7 @@ pub struct Connection {
     /// The handler has to admit it.
     pub(super) admits: bool,
     pub(super) queue: Option<Box<WriteQueue>>,
-    rate: Option<Box<RateLimiter>>,
+    pub(super) rate: Option<Box<RateLimiter>>,
 }
 
 /// What a connection starts from.
@@ -252,7 +252,14 @@ impl Connection {
         !self.is_held() && self.queued_bytes() <= settings.write_queue_soft_bytes
     }
 
+    /// Notes that messages went to the handler.
+    #[inline]
+    pub fn on_message_handled(&mut self, now: Time) {
+        self.last_message = now;
+    }
+
     /// Notes that `bytes` came. Any byte is a sign of life. False where it sends more than it may.
+    #[inline]
     pub fn on_received(&mut self, bytes: usize, now: Time) -> bool {
         self.last_received = now;
         let Some(bucket) = self.rate.as_mut().and_then(|rate| rate.bytes.as_mut()) else {
@@ -367,16 +374,6 @@ impl Connection {
         if let Phase::Opening { wire, .. } = self.phase {
             self.phase = Phase::Open { wire };
         }
-    }
-
-    /// Whether this is what peers answer to the probe, where that is one of the known forms. A WebSocket peer answers
-    /// with a pong.
-    fn is_answer(&self, message: &[u8], settings: &Settings) -> bool {
-        if self.wire() == Some(Wire::WebSocket) {
-            return false;
-        }
-        let probe = settings.heartbeat_probe.as_deref().unwrap_or_default();
-        answer(probe, HeartbeatForms::ALL) == Some(message)
     }
 
     fn drop_tail(&mut self, pool: &mut Pool) {

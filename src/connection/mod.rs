@@ -18,6 +18,7 @@ mod rate;
 #[cfg(test)]
 mod tests;
 mod websocket;
+mod whole;
 
 pub use close::{CloseAdvice, CloseReason, LocalReason, Parting, PeerReason};
 pub use compression::{Compression, Compressor, Unreadable};
@@ -31,3 +32,4 @@ pub use input::{Input, Payload, Tools};
 pub use machine::{Connection, Expects, Flushed, Phase, Start, Verdict};
 pub use rate::{Bucket, RateLimiter};
 pub use websocket::close_frame;
+pub use whole::take_whole;

@@ -76,9 +76,30 @@ impl<'a> Context<'a> {
     /// Sends one message to one connection, in its wire's framing. On a line wire a `\n` inside the message arrives
     /// as the end of a message. Bytes go to a WebSocket as text where they are UTF-8, a `&str` or a [`Message`] as what
     /// it is.
-    #[inline]
+    #[inline(always)]
     pub fn send<'m>(&mut self, id: ConnId, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         self.core.send(id, message.into(), self.now)
+    }
+
+    /// Whether what `id` sends next can be handled as the message before was.
+    #[inline]
+    pub(super) fn is_at_ease(&self, id: ConnId) -> bool {
+        self.core.gather.is_at_ease(id)
+    }
+
+    /// A message came. Counters of messages don't reach the end of their range within a machine's life.
+    #[inline]
+    pub(super) fn count_message(&mut self) {
+        self.core.counters.messages_in = self.core.counters.messages_in.wrapping_add(1);
+    }
+
+    /// A heartbeat came, and this answers it.
+    #[inline(never)]
+    pub(super) fn answer_heartbeat(&mut self, id: ConnId, answer: Message<'_>) {
+        self.core.counters.messages_in += 1;
+        self.core.counters.heartbeats_answered += 1;
+        // The connection is open, and an answer is far below any limit.
+        let _ = self.core.send(id, answer, self.now);
     }
 
     /// Sends a shared message to one connection, without copying it.

@@ -34,6 +34,7 @@ impl Core {
     /// Decides the end of a connection with these last words: told to the handler, counted and logged once. Later
     /// reasons change nothing.
     pub(super) fn end(&mut self, id: ConnId, reason: CloseReason, last_words: &[u8], now: Time) {
+        self.gather.end_ease(id);
         if reason.parting() == Parting::Cut {
             self.cut(id);
         }

@@ -1,21 +1,55 @@
 //! The loop's one send buffer: what the connection being served is sent leaves in one write.
 
 use super::id::ConnId;
+use crate::wire::Wire;
 
 /// Bytes for the connection that is being served, in order, not yet in its write queue.
 #[derive(Debug, Default)]
 pub(super) struct Gather {
     owner: Option<ConnId>,
     bytes: Vec<u8>,
+    /// The owner's wire, while a message to it has only to be encoded behind what was gathered before: it is open, its
+    /// messages are not compressed, and nothing waits in its queue.
+    at_ease: Option<Wire>,
 }
 
 /// More than this goes to the write queue instead: about what a socket takes at once.
 const MAX: usize = 128 << 10;
+/// What any wire adds to a message at most.
+const MAX_OVERHEAD: usize = 16;
 
 impl Gather {
     pub(super) fn begin(&mut self, owner: ConnId) {
         debug_assert!(self.bytes.is_empty());
         self.owner = Some(owner);
+        self.at_ease = None;
+    }
+
+    /// The owner is at ease, until [`Gather::end_ease`].
+    #[inline]
+    pub(super) fn begin_ease(&mut self, wire: Wire) {
+        self.at_ease = Some(wire);
+    }
+
+    /// Whatever becomes of `id` now, it is not at ease any more.
+    #[inline]
+    pub(super) fn end_ease(&mut self, id: ConnId) {
+        if self.owner == Some(id) {
+            self.at_ease = None;
+        }
+    }
+
+    /// Whether `id` is the owner, and at ease.
+    #[inline]
+    pub(super) fn is_at_ease(&self, id: ConnId) -> bool {
+        self.owner == Some(id) && self.at_ease.is_some()
+    }
+
+    /// The wire of `id` and the buffer, where `id` is at ease and a message of `len` bytes may be gathered.
+    #[inline]
+    pub(super) fn room_at_ease(&mut self, id: ConnId, len: usize) -> Option<(Wire, &mut Vec<u8>)> {
+        let wire = self.at_ease?;
+        (self.owner == Some(id) && self.bytes.len() + len <= MAX - MAX_OVERHEAD).then_some((wire, &mut self.bytes))
     }
 
     /// The buffer, where `len` more bytes for `id` may be gathered.
@@ -51,6 +85,7 @@ impl Gather {
         if self.owner == Some(id) {
             self.bytes.clear();
             self.owner = None;
+            self.at_ease = None;
         }
     }
 
@@ -64,6 +99,7 @@ impl Gather {
         let gathered = self.take(id);
         if self.owner == Some(id) {
             self.owner = None;
+            self.at_ease = None;
         }
         gathered
     }

@@ -50,6 +50,7 @@ impl Core {
     }
 
     pub(super) fn pause(&mut self, id: ConnId) {
+        self.gather.end_ease(id);
         if let Some(slot) = self.slots.get_mut(id) {
             slot.connection.pause();
         }

@@ -2,39 +2,46 @@
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
+use std::num::NonZeroU64;
 
 /// One connection, for as long as the gateway lives: no other ever has the same id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnId(u64);
+pub struct ConnId(
+    /// Never zero, as serial numbers begin at 1: an absent id takes no more memory, and no second comparison.
+    NonZeroU64,
+);
 
 const SLOT_BITS: u32 = 24;
 
 impl ConnId {
-    /// The connection in `slot` (under 2^24) that was accepted as number `serial` (under 2^40).
+    /// The connection in `slot` (under 2^24) that was accepted as number `serial` (from 1, under 2^40).
     pub(super) fn new(slot: usize, serial: u64) -> Self {
         assert!(slot < 1 << SLOT_BITS && serial < 1 << (64 - SLOT_BITS));
-        Self(serial << SLOT_BITS | slot as u64)
+        Self(NonZeroU64::new(serial << SLOT_BITS | slot as u64).expect("serial numbers begin at 1"))
     }
 
     /// The id as one number, for a poll's token.
+    #[inline]
     pub fn to_bits(self) -> u64 {
-        self.0
+        self.0.get()
     }
 
     /// The id that [`ConnId::to_bits`] gave. Bits from elsewhere find no connection.
+    #[inline]
     pub fn from_bits(bits: u64) -> Self {
-        Self(bits)
+        Self(NonZeroU64::new(bits).unwrap_or(NonZeroU64::MAX))
     }
 
     /// Its place in tables; used again by later connections.
+    #[inline]
     pub fn slot(self) -> usize {
-        (self.0 & ((1 << SLOT_BITS) - 1)) as usize
+        (self.0.get() & ((1 << SLOT_BITS) - 1)) as usize
     }
 }
 
 impl fmt::Debug for ConnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ConnId({}@{})", self.0 >> SLOT_BITS, self.slot())
+        write!(f, "ConnId({}@{})", self.0.get() >> SLOT_BITS, self.slot())
     }
 }
 
@@ -74,7 +81,7 @@ impl IdCipher {
     }
 
     pub(super) fn text(&self, id: ConnId) -> ConnText {
-        let (mut left, mut right) = split(u128::from(id.0));
+        let (mut left, mut right) = split(u128::from(id.to_bits()));
         for round in 0..ROUNDS {
             (left, right) = (right, left ^ self.mix(round, right));
         }
@@ -87,7 +94,7 @@ impl IdCipher {
         for round in (0..ROUNDS).rev() {
             (left, right) = (right ^ self.mix(round, left), left);
         }
-        u64::try_from(left << HALF_BITS | right).ok().map(ConnId)
+        u64::try_from(left << HALF_BITS | right).ok().and_then(NonZeroU64::new).map(ConnId)
     }
 
     fn mix(&self, round: u8, half: u128) -> u128 {

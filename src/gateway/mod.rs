@@ -5,6 +5,7 @@
 
 mod accept;
 mod admission;
+mod at_ease;
 mod context;
 mod core;
 mod deadlines;

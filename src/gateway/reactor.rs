@@ -265,18 +265,24 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
         self.turns_deferred > 0
     }
 
-    /// An interrupted read is repeated, not put off: who has bytes to read must not be judged as silent meanwhile.
+    #[inline]
     fn read_once(&mut self, id: ConnId) -> io::Result<Received> {
-        let mut result = self.sockets.read(id, &mut self.receive_buffer);
-        for _ in 0..MAX_INTERRUPTIONS {
-            match result {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {
-                    result = self.sockets.read(id, &mut self.receive_buffer);
-                }
-                _ => break,
+        match self.sockets.read(id, &mut self.receive_buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.read_again(id),
+            result => result,
+        }
+    }
+
+    /// An interrupted read is repeated, not put off: who has bytes to read must not be judged as silent meanwhile.
+    #[cold]
+    fn read_again(&mut self, id: ConnId) -> io::Result<Received> {
+        for _ in 1..MAX_INTERRUPTIONS {
+            match self.sockets.read(id, &mut self.receive_buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return result,
             }
         }
-        result
+        self.sockets.read(id, &mut self.receive_buffer)
     }
 
     fn list_unread(&mut self, id: ConnId) {

@@ -175,6 +175,9 @@ impl<H: Handler> Gateway<H> {
     pub(super) fn serve(&mut self, id: ConnId, rest: &mut &mut [u8], now: Time) -> Next {
         self.begin_serving(id, now);
         loop {
+            if self.serve_at_ease(id, rest, now) {
+                return Next::Done;
+            }
             match self.handle_input(id, rest, now) {
                 Next::Again => {}
                 next => return next,
@@ -182,8 +185,9 @@ impl<H: Handler> Gateway<H> {
         }
     }
 
-    /// Takes one thing off the front of `rest`.
-    #[inline]
+    /// Takes one thing off the front of `rest`. Apart from [`Gateway::serve_at_ease`], whose frame on the stack it would
+    /// make many times as large.
+    #[inline(never)]
     fn handle_input(&mut self, id: ConnId, rest: &mut &mut [u8], now: Time) -> Next {
         let Self { core, handler, .. } = self;
         let Some(slot) = core.slots.get_mut(id) else {

@@ -24,7 +24,17 @@ pub enum Offer {
 
 impl Core {
     /// Sends one message to one connection: gathered where it is the one being served, queued otherwise.
+    #[inline(always)]
     pub(super) fn send(&mut self, id: ConnId, message: Message<'_>, now: Time) -> Result<(), SendError> {
+        if let Some((wire, gathered)) = self.gather.room_at_ease(id, message.len()) {
+            wire.encode(message, gathered);
+            self.counters.messages_out = self.counters.messages_out.wrapping_add(1);
+            return Ok(());
+        }
+        self.send_with_care(id, message, now)
+    }
+
+    fn send_with_care(&mut self, id: ConnId, message: Message<'_>, now: Time) -> Result<(), SendError> {
         let slot = self.slots.get_mut(id).ok_or(SendError::Gone)?;
         let wire = slot.connection.wire().ok_or(SendError::Gone)?;
         slot.connection.on_message_sent(now);
@@ -84,6 +94,7 @@ impl Core {
         if !slot.connection.has_queue() {
             slot.connection.lend_queue(self.spare_queues.pop().unwrap_or_default());
         }
+        self.gather.end_ease(id);
         self.queued += chunk.len();
         self.counters.messages_out += 1;
         self.pressed |= before + chunk.len() > soft;
@@ -181,6 +192,7 @@ impl Core {
         if !slot.connection.has_queue() {
             slot.connection.lend_queue(self.spare_queues.pop().unwrap_or_default());
         }
+        self.gather.end_ease(id);
         let before = slot.connection.queued_bytes();
         queue(&mut slot.connection, &mut self.pool);
         let after = slot.connection.queued_bytes();
@@ -204,6 +216,7 @@ impl Core {
         if !slot.connection.has_queue() {
             slot.connection.lend_queue(self.spare_queues.pop().unwrap_or_default());
         }
+        self.gather.end_ease(id);
         let before = slot.connection.queued_bytes();
         slot.connection.queue_copy(bytes, now, &mut self.pool);
         self.queued += bytes.len();

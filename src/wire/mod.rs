@@ -18,7 +18,6 @@ pub mod websocket;
 
 use std::fmt;
 use std::ops::Range;
-use websocket::FrameHeader;
 
 pub use detect::{Detected, detect};
 pub use message::{Kind, Message, OwnedMessage};
@@ -95,6 +94,16 @@ impl Wire {
     /// The length prefix carries at most `u32::MAX` bytes; `Settings` keeps every message far below.
     #[inline]
     pub fn encode(self, message: Message<'_>, out: &mut Vec<u8>) {
+        match websocket::short_header(message) {
+            Some(header) if self == Wire::WebSocket => {
+                out.extend_from_slice(&header);
+                out.extend_from_slice(message.bytes());
+            }
+            _ => self.encode_any(message, out),
+        }
+    }
+
+    fn encode_any(self, message: Message<'_>, out: &mut Vec<u8>) {
         match self {
             Wire::Length => length::encode(&message, out),
             Wire::Line => {
@@ -102,12 +111,7 @@ impl Wire {
                 out.push(b'\n');
             }
             Wire::Raw => out.extend_from_slice(&message),
-            Wire::WebSocket => {
-                let opcode = websocket::opcode_of(message);
-                out.reserve(websocket::MAX_HEADER + message.len());
-                FrameHeader { fin: true, rsv1: false, opcode, len: message.len() as u64, mask: None }.encode(out);
-                out.extend_from_slice(&message);
-            }
+            Wire::WebSocket => websocket::encode(message, out),
         }
     }
 

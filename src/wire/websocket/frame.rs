@@ -148,11 +148,7 @@ impl FrameHeader {
     }
 
     /// Appends the header.
-    #[inline]
     pub fn encode(&self, out: &mut Vec<u8>) {
-        if let (Ok(len @ 0..=125), None) = (u8::try_from(self.len), self.mask) {
-            return out.extend_from_slice(&[self.first_byte(), len]);
-        }
         let (bytes, len) = self.encoded();
         out.extend_from_slice(&bytes[..len]);
     }
@@ -186,6 +182,13 @@ impl FrameHeader {
         }
         (bytes, at)
     }
+}
+
+/// A server's header of a whole message of up to 125 bytes.
+#[inline]
+pub(super) fn short_header(opcode: Opcode, len: usize) -> Option<[u8; 2]> {
+    let len = u8::try_from(len).ok().filter(|len| *len <= 125)?;
+    Some([FIN | opcode.code(), len])
 }
 
 /// Bytes of the header that a server puts before a payload of `len` bytes.

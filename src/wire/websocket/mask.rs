@@ -4,6 +4,9 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mask(u32);
 
+/// Bytes handled at once.
+const BLOCK: usize = 16;
+
 impl Mask {
     /// The key as it stands in the frame's header.
     #[inline]
@@ -17,27 +20,41 @@ impl Mask {
     }
 
     /// Masks or unmasks `bytes` in place, and goes on where they end when it is called for what follows them.
-    ///
-    /// Blocks of 64 bytes, so that the compiler makes vector instructions of them.
     #[inline]
     pub fn apply(&mut self, bytes: &mut [u8]) {
-        const LANES: usize = 8;
-        let wide = u64::from(self.0) << 32 | u64::from(self.0);
-        let len = bytes.len();
-        let (words, rest) = bytes.as_chunks_mut::<8>();
-        let (blocks, words) = words.as_chunks_mut::<LANES>();
-        for block in blocks {
-            for word in block {
-                *word = (u64::from_ne_bytes(*word) ^ wide.to_le()).to_ne_bytes();
-            }
+        self.apply_whole(bytes);
+        self.0 = self.0.rotate_right(8 * u32::try_from(bytes.len() % 4).unwrap_or_default());
+    }
+
+    /// The same where nothing follows `bytes`.
+    #[inline]
+    pub fn apply_whole(self, bytes: &mut [u8]) {
+        let Some(last) = bytes.last_chunk::<BLOCK>() else {
+            return self.apply_few(bytes);
+        };
+        // The last block overlaps the one before it, so it is taken aside as it was: no shorter pieces remain.
+        let last = Self(self.0.rotate_right(8 * (bytes.len() as u32 % 4))).block(*last);
+        for block in bytes.as_chunks_mut::<BLOCK>().0 {
+            *block = self.block(*block);
         }
-        for word in words {
-            *word = (u64::from_ne_bytes(*word) ^ wide.to_le()).to_ne_bytes();
+        if let Some(place) = bytes.last_chunk_mut::<BLOCK>() {
+            *place = last;
         }
-        for (byte, key) in rest.iter_mut().zip(wide.to_le_bytes()) {
+    }
+
+    /// Compilers make one vector instruction of it.
+    #[inline]
+    fn block(self, mut bytes: [u8; BLOCK]) -> [u8; BLOCK] {
+        for lane in bytes.as_chunks_mut::<4>().0 {
+            *lane = (u32::from_le_bytes(*lane) ^ self.0).to_le_bytes();
+        }
+        bytes
+    }
+
+    fn apply_few(self, bytes: &mut [u8]) {
+        for (byte, key) in bytes.iter_mut().zip(self.key().into_iter().cycle()) {
             *byte ^= key;
         }
-        self.0 = self.0.rotate_right(8 * u32::try_from(len % 4).unwrap_or_default());
     }
 }
 
