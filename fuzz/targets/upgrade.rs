@@ -133,7 +133,10 @@ fn serve(script: &Script, stream: &[u8], seed: u16, is_slow: bool) -> Vec<u8> {
     let id = gateway.handle_accepted(peer, script.door(), now).expect("there is room");
     let (mut out, mut room) = (Vec::new(), u64::from(seed));
     for piece in pieces(stream, seed) {
-        assert_eq!(gateway.handle_bytes(id, &mut piece.to_vec(), now), Taken::All);
+        assert_eq!(
+            gateway.handle_bytes(id, &mut piece.to_vec(), now, |_| Err(std::io::ErrorKind::WouldBlock.into())),
+            Taken::All
+        );
         flush(&mut gateway, id, now, &mut out, is_slow.then_some(&mut room));
         let held = gateway.held();
         assert!(held.lent <= MAX_HELD + held.queued && (is_slow || held.queued == 0), "{held:?}");

@@ -31,7 +31,14 @@ pub fn take_whole<'a>(wire: Wire, bytes: &mut &'a mut [u8], max: usize) -> Optio
     }
     let frame = wire.decode(bytes, 0, max).ok()??;
     let whole: &'a [u8] = take_front(bytes, frame.len);
-    Some(Message::new(&whole[frame.payload], Kind::Plain))
+    let message = &whole[frame.payload];
+    // A line that ended in `\r\n` is not sent so.
+    let is_as_sent = wire != Wire::Line || whole.len() == message.len() + 1;
+    Some(if is_as_sent {
+        Message::framed(message, Kind::Plain, wire, whole)
+    } else {
+        Message::new(message, Kind::Plain)
+    })
 }
 
 const TEXT: u8 = 0x81;
@@ -69,12 +76,20 @@ fn take_frame<'a>(bytes: &mut &'a mut [u8], first: u8, header: usize, len: usize
         _ => return None,
     };
     let payload = &mut bytes[header..][..len];
-    Mask::new(key).apply_whole(payload);
-    if kind == Kind::Text && !is_utf8(payload) {
+    if kind == Kind::Binary {
+        Mask::new(key).apply_whole(payload);
+    } else if !Mask::new(key).apply_whole_text(payload) && !is_utf8(payload) {
         // As it was, for who refuses it on the first byte that is wrong.
         Mask::new(key).apply_whole(payload);
         return None;
     }
+    // Where the mask was, a server's header fits: it says the same, without one.
+    if header == 6 {
+        bytes[4..6].copy_from_slice(&[first, len as u8]);
+    } else {
+        let [high, low] = (len as u16).to_be_bytes();
+        bytes[4..8].copy_from_slice(&[first, MEDIUM - MASKED, high, low]);
+    }
     let whole: &'a [u8] = take_front(bytes, header + len);
-    Some(Message::new(&whole[header..], kind))
+    Some(Message::framed(&whole[header..], kind, Wire::WebSocket, &whole[4..]))
 }

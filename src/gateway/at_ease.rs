@@ -3,6 +3,7 @@
 
 use super::context::Context;
 use super::core::Core;
+use super::direct::Write;
 use super::handler::Handler;
 use super::id::ConnId;
 use super::machine::{Gateway, guarded};
@@ -15,7 +16,13 @@ impl<H: Handler> Gateway<H> {
     /// Takes the messages that lie whole at the front of `rest`, until something has to be handled with more care. True
     /// where nothing has: all of `rest` was used, and the connection keeps nothing of it.
     #[inline]
-    pub(super) fn serve_at_ease(&mut self, id: ConnId, rest: &mut &mut [u8], now: Time) -> bool {
+    pub(super) fn serve_at_ease(
+        &mut self,
+        id: ConnId,
+        rest: &mut &mut [u8],
+        now: Time,
+        write: Option<&mut Write<'_>>,
+    ) -> bool {
         let Self { core, handler, .. } = self;
         let Some(wire) = core.slots.get(id).and_then(|slot| slot.connection.easy_wire()) else {
             return false;
@@ -23,7 +30,7 @@ impl<H: Handler> Gateway<H> {
         core.gather.begin_ease(wire);
         let gathered = core.gather.len_for(id);
         let before = core.counters.messages_in - core.counters.heartbeats_answered;
-        guarded(core, handler, Some(id), now, |handler, cx| hand_on(handler, cx, id, wire, rest));
+        guarded(core, handler, Some(id), now, write, |handler, cx| hand_on(handler, cx, id, wire, rest));
         let has_handed_on = core.counters.messages_in - core.counters.heartbeats_answered > before;
         core.end_ease(id, has_handed_on, gathered, now);
         rest.is_empty()

@@ -2,6 +2,7 @@
 
 use super::admission::Peer;
 use super::core::Core;
+use super::direct::{LARGE, Write};
 use super::id::{ConnId, ConnText};
 use super::send::Offer;
 use super::timers::TimerId;
@@ -19,6 +20,8 @@ use std::time::Duration;
 pub struct Context<'a> {
     core: &'a mut Core,
     now: Time,
+    /// To the socket of the connection that is being served, where it may be written to at once.
+    write: Option<&'a mut Write<'a>>,
 }
 
 /// Why a message was not taken for sending. What was taken is sent unless the connection ends first.
@@ -59,8 +62,8 @@ pub struct ConnectionInfo {
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(core: &'a mut Core, now: Time) -> Self {
-        Self { core, now }
+    pub(super) fn new(core: &'a mut Core, now: Time, write: Option<&'a mut Write<'a>>) -> Self {
+        Self { core, now, write }
     }
 
     /// The moment of this turn of the loop.
@@ -78,7 +81,11 @@ impl<'a> Context<'a> {
     /// it is.
     #[inline(always)]
     pub fn send<'m>(&mut self, id: ConnId, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        self.core.send(id, message.into(), self.now)
+        let message = message.into();
+        match &mut self.write {
+            Some(write) if message.len() >= LARGE => self.core.send_large(id, message, *write, self.now),
+            _ => self.core.send(id, message, self.now),
+        }
     }
 
     /// Whether what `id` sends next can be handled as the message before was.

@@ -52,6 +52,13 @@ impl Gather {
         (self.owner == Some(id) && self.bytes.len() + len <= MAX - MAX_OVERHEAD).then_some((wire, &mut self.bytes))
     }
 
+    /// The wire of `id` and what was gathered for it, where it is at ease, as it stays; give that back with
+    /// [`Gather::put_back`].
+    pub(super) fn take_at_ease(&mut self, id: ConnId) -> Option<(Wire, Vec<u8>)> {
+        let wire = self.at_ease.filter(|_| self.owner == Some(id))?;
+        Some((wire, std::mem::take(&mut self.bytes)))
+    }
+
     /// The buffer, where `len` more bytes for `id` may be gathered.
     #[inline]
     pub(super) fn room_for(&mut self, id: ConnId, len: usize) -> Option<&mut Vec<u8>> {

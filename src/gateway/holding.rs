@@ -21,7 +21,7 @@ impl<H: Handler> Gateway<H> {
         // Bytes that an earlier read left inside the connection may hold a whole message without any more.
         let Rest { mut bytes, from } = self.core.rests.remove(&id).unwrap_or(Rest { bytes: Vec::new(), from: 0 });
         let mut rest = &mut bytes[from..];
-        let next = self.serve(id, &mut rest, now);
+        let next = self.serve(id, &mut rest, now, None);
         let left = rest.len();
         match next {
             Next::Held if left > 0 => {

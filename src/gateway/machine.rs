@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::core::{Core, Habits};
+use super::direct::{Write, for_call};
 use super::drain::Drain;
 use super::handler::Handler;
 use super::id::ConnId;
@@ -135,7 +136,7 @@ impl<H: Handler> Gateway<H> {
     }
 
     pub(super) fn call(&mut self, id: Option<ConnId>, now: Time, task: impl FnOnce(&mut H, &mut Context<'_>)) {
-        guarded(&mut self.core, &mut self.handler, id, now, task);
+        guarded(&mut self.core, &mut self.handler, id, now, None, task);
     }
 
     /// Tells the handler of ends. Its answers may end others, so this goes on until all were told; each connection
@@ -155,11 +156,12 @@ pub(super) fn guarded<H>(
     handler: &mut H,
     id: Option<ConnId>,
     now: Time,
+    write: Option<&mut Write<'_>>,
     task: impl FnOnce(&mut H, &mut Context<'_>),
 ) {
     // Unwinding leaves `core` as its own calls left it between two statements of the handler: each of them completes
     // or asserts, and the handler's own state is the handler's to keep sound.
-    let result = catch_unwind(AssertUnwindSafe(|| task(handler, &mut Context::new(core, now))));
+    let result = catch_unwind(AssertUnwindSafe(|| task(handler, &mut Context::new(core, now, write.map(for_call)))));
     if result.is_err() {
         core.counters.handler_panics += 1;
         if let Some(id) = id {

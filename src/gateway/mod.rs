@@ -5,10 +5,12 @@
 
 mod accept;
 mod admission;
+mod arriving;
 mod at_ease;
 mod context;
 mod core;
 mod deadlines;
+mod direct;
 mod drain;
 mod drained;
 mod ending;

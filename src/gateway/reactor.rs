@@ -243,7 +243,9 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
         if count == 0 {
             return false;
         }
-        match self.gateway.handle_bytes(id, &mut self.receive_buffer[..count], now) {
+        let Self { gateway, sockets, receive_buffer, .. } = self;
+        let bytes = &mut receive_buffer[..count];
+        match gateway.handle_bytes(id, bytes, now, |slices| sockets.write(id, slices)) {
             Taken::All => false,
             Taken::Tls { from } => {
                 match self.sockets.start_tls(id, &self.receive_buffer[from..count]) {

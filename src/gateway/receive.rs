@@ -1,18 +1,15 @@
-//! The gateway's inward side: who comes, what arrives, what a socket's readiness asks for.
+//! The gateway's inward side: what arrives, and what a socket's readiness asks for.
 
-use super::admission::Peer;
-use super::core::{Core, Reading, Slot, Watch};
+use super::core::{Core, Reading, Slot};
+use super::direct::Write;
 use super::handler::Handler;
 use super::id::ConnId;
 use super::machine::{Gateway, guarded};
 use crate::config::Settings;
-use crate::connection::{
-    Bucket, CloseReason, Connection, Door, Input, LocalReason, Payload, PeerReason, Phase, RateLimiter, Start, Tools,
-    Verdict,
-};
+use crate::connection::{CloseReason, Input, LocalReason, Payload, PeerReason, Phase, Tools, Verdict};
 use crate::timer::Time;
 use crate::wire::Message;
-use std::io;
+use std::io::{self, IoSlice};
 
 /// What a poll said of a socket.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,45 +34,6 @@ pub struct Steps {
 }
 
 impl<H: Handler> Gateway<H> {
-    /// Admits a connection, or says which limit it met; then its socket is to be closed.
-    pub fn handle_accepted(&mut self, peer: Peer, door: impl Into<Door>, now: Time) -> Result<ConnId, CloseReason> {
-        let door = door.into();
-        let core = &mut self.core;
-        let speaks_for_others = core.speaks_for_others(peer, door);
-        let admitted = if door.proxy && !core.trusts(peer) {
-            Err(LocalReason::UntrustedProxy)
-        } else {
-            core.admission.admit(peer, !speaks_for_others, core.slots.len(), now)
-        };
-        if let Err(reason) = admitted.map_err(CloseReason::Local) {
-            core.log_refusal(peer, reason, now);
-            return Err(reason);
-        }
-        core.counters.accepted += 1;
-        let connection = core.new_connection(door, now);
-        let opens = connection.wire().is_some();
-        let slot = Slot {
-            connection,
-            peer,
-            is_counted: !speaks_for_others,
-            opened_at: now,
-            opened: false,
-            watch: Watch::Off,
-            dirty: false,
-            reading: Reading::OnEvent,
-            reads_to_end: false,
-            peer_ended: false,
-            encrypted: false,
-        };
-        let id = core.slots.insert(slot);
-        core.rearm(id);
-        if opens {
-            self.open(id, now);
-            self.deliver_ended(now);
-        }
-        Ok(id)
-    }
-
     /// Takes what a poll said of a connection. Reading is put off where it is listed already, or where its bytes are
     /// not wanted: then a later flush says when they are.
     #[inline]
@@ -114,11 +72,18 @@ impl<H: Handler> Gateway<H> {
         }
     }
 
-    /// Takes bytes a connection sent, which may be changed in place. A stale id is nothing. Flush it afterwards.
+    /// Takes bytes a connection sent, which may be changed in place. A stale id is nothing. Flush it afterwards. `write`
+    /// writes to its socket, as a vectored write does: large messages are not gathered for the flush.
     ///
     /// Where it says [`Taken::Tls`], the rest is the beginning of a TLS stream, and what comes out of that is to be
     /// handed in from then on.
-    pub fn handle_bytes(&mut self, id: ConnId, bytes: &mut [u8], now: Time) -> Taken {
+    pub fn handle_bytes(
+        &mut self,
+        id: ConnId,
+        bytes: &mut [u8],
+        now: Time,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> Taken {
         let Some(slot) = self.core.slots.get_mut(id) else {
             return Taken::All;
         };
@@ -129,7 +94,7 @@ impl<H: Handler> Gateway<H> {
         }
         let len = bytes.len();
         let mut rest = bytes;
-        let next = self.serve(id, &mut rest, now);
+        let next = self.serve(id, &mut rest, now, Some(&mut write));
         if next == Next::Held {
             self.core.keep_rest(id, rest);
         }
@@ -172,10 +137,16 @@ impl<H: Handler> Gateway<H> {
 
     /// Takes things off the front of `rest` until it is used up, or the connection is held.
     #[inline]
-    pub(super) fn serve(&mut self, id: ConnId, rest: &mut &mut [u8], now: Time) -> Next {
+    pub(super) fn serve(
+        &mut self,
+        id: ConnId,
+        rest: &mut &mut [u8],
+        now: Time,
+        mut write: Option<&mut Write<'_>>,
+    ) -> Next {
         self.begin_serving(id, now);
         loop {
-            if self.serve_at_ease(id, rest, now) {
+            if self.serve_at_ease(id, rest, now, write.as_deref_mut()) {
                 return Next::Done;
             }
             match self.handle_input(id, rest, now) {
@@ -342,27 +313,6 @@ impl Core {
         }
         takes
     }
-
-    fn new_connection(&mut self, door: Door, now: Time) -> Connection {
-        let Self { settings, habits, .. } = self;
-        let interval = settings.heartbeat_interval;
-        let rate = (settings.max_messages_per_second.is_some() || settings.max_bytes_per_second.is_some()).then(|| {
-            Box::new(RateLimiter {
-                messages: settings.max_messages_per_second.map(|rate| Bucket::new(rate, now)),
-                bytes: settings.max_bytes_per_second.map(|rate| Bucket::new(rate, now)),
-            })
-        });
-        let first_quiet = self.jitter.within(interval / 2, interval);
-        Connection::new(Start {
-            door,
-            now,
-            first_quiet,
-            rate,
-            admits: habits.admits,
-            handler_asks: habits.pings,
-            settings,
-        })
-    }
 }
 
 /// One message: answered where it is a heartbeat, given to the handler otherwise.
@@ -378,7 +328,7 @@ fn act_on_message<H: Handler>(
     core.counters.messages_in += 1;
     match verdict {
         Verdict::Deliver => {
-            guarded(core, handler, Some(id), now, |handler, cx| handler.on_message(cx, id, message));
+            guarded(core, handler, Some(id), now, None, |handler, cx| handler.on_message(cx, id, message));
         }
         Verdict::Heartbeat(answer) => {
             core.counters.heartbeats_answered += 1;

@@ -34,7 +34,7 @@ impl Core {
         self.send_with_care(id, message, now)
     }
 
-    fn send_with_care(&mut self, id: ConnId, message: Message<'_>, now: Time) -> Result<(), SendError> {
+    pub(super) fn send_with_care(&mut self, id: ConnId, message: Message<'_>, now: Time) -> Result<(), SendError> {
         let slot = self.slots.get_mut(id).ok_or(SendError::Gone)?;
         let wire = slot.connection.wire().ok_or(SendError::Gone)?;
         slot.connection.on_message_sent(now);
@@ -230,7 +230,7 @@ const MAX_OVERHEAD: usize = 16;
 /// Encoded messages up to this size are copied together in the queue.
 const MAX_COPY: usize = 4 << 10;
 
-fn check_size(settings: &Settings, len: usize) -> Result<(), SendError> {
+pub(super) fn check_size(settings: &Settings, len: usize) -> Result<(), SendError> {
     let fits = len + MAX_OVERHEAD <= settings.write_queue_hard_bytes;
     if fits { Ok(()) } else { Err(SendError::TooLarge) }
 }

@@ -101,7 +101,8 @@ impl<H: Handler> Gateway<H> {
         };
         let before = slot.connection.queued_bytes();
         if before == 0 || slot.connection.phase() == Phase::Closed {
-            return Ok(Queue::Other);
+            let is_at_ease = slot.is_at_ease();
+            return Ok(if is_at_ease { Queue::AtEase { reads_to_end: slot.reads_to_end } } else { Queue::Other });
         }
         let (sent, result) = slot.connection.flush(now, pool, write);
         if slot.watch == Watch::Armed && sent > 0 && before - sent <= settings.write_queue_soft_bytes / 2 {

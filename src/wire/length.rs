@@ -24,8 +24,6 @@ pub(super) fn missing(tail: &[u8]) -> usize {
     }
 }
 
-pub(super) fn encode(message: &[u8], out: &mut Vec<u8>) {
-    let len = u32::try_from(message.len()).expect("Settings bounds messages to 1 GiB");
-    out.extend_from_slice(&len.to_be_bytes());
-    out.extend_from_slice(message);
+pub(super) fn header(len: usize) -> [u8; HEADER] {
+    u32::try_from(len).expect("Settings bounds messages to 1 GiB").to_be_bytes()
 }

@@ -1,5 +1,6 @@
 //! A message and its kind, borrowed from wherever it lies or with bytes of its own.
 
+use super::Wire;
 use std::ops::Deref;
 
 /// What a message is, where its wire tells.
@@ -15,27 +16,43 @@ pub enum Kind {
 }
 
 /// One whole message. It derefs to its bytes; text is UTF-8.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
     bytes: &'a [u8],
     kind: Kind,
+    /// Where it lies in the framing of this wire already, as a server sends it: that framing. Empty where it does not.
+    frame: &'a [u8],
+    framed_for: Wire,
 }
 
 impl<'a> Message<'a> {
     /// Text.
     pub fn text(text: &'a str) -> Self {
-        Self { bytes: text.as_bytes(), kind: Kind::Text }
+        Self::new(text.as_bytes(), Kind::Text)
     }
 
     /// Bytes that WebSocket receivers get as binary.
     pub fn binary(bytes: &'a [u8]) -> Self {
-        Self { bytes, kind: Kind::Binary }
+        Self::new(bytes, Kind::Binary)
     }
 
     /// A message of this kind. The caller has checked that text is UTF-8.
     #[inline]
     pub(crate) fn new(bytes: &'a [u8], kind: Kind) -> Self {
-        Self { bytes, kind }
+        Self { bytes, kind, frame: &[], framed_for: Wire::Raw }
+    }
+
+    /// A message of this kind that lies where its framing for `wire` lies: whoever sends it there needs no other.
+    #[inline]
+    pub(crate) fn framed(bytes: &'a [u8], kind: Kind, wire: Wire, frame: &'a [u8]) -> Self {
+        debug_assert!(frame.len() == wire.encoded_len(bytes.len()), "a frame is what the wire would make of it");
+        Self { bytes, kind, frame, framed_for: wire }
+    }
+
+    /// Its framing for `wire`, where it lies in it already.
+    #[inline]
+    pub(crate) fn frame_for(&self, wire: Wire) -> Option<&'a [u8]> {
+        (self.framed_for == wire && !self.frame.is_empty()).then_some(self.frame)
     }
 
     /// Its bytes, as long as they live where they lie.
@@ -60,22 +77,31 @@ impl Deref for Message<'_> {
     }
 }
 
+/// Messages are equal in their bytes and their kind, wherever they lie.
+impl PartialEq for Message<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes && self.kind == other.kind
+    }
+}
+
+impl Eq for Message<'_> {}
+
 impl<'a> From<&'a [u8]> for Message<'a> {
     #[inline]
     fn from(bytes: &'a [u8]) -> Self {
-        Self { bytes, kind: Kind::Plain }
+        Self::new(bytes, Kind::Plain)
     }
 }
 
 impl<'a, const N: usize> From<&'a [u8; N]> for Message<'a> {
     fn from(bytes: &'a [u8; N]) -> Self {
-        Self { bytes, kind: Kind::Plain }
+        Self::new(bytes, Kind::Plain)
     }
 }
 
 impl<'a> From<&'a Vec<u8>> for Message<'a> {
     fn from(bytes: &'a Vec<u8>) -> Self {
-        Self { bytes, kind: Kind::Plain }
+        Self::new(bytes, Kind::Plain)
     }
 }
 
@@ -116,7 +142,7 @@ impl OwnedMessage {
 
     /// The same message, borrowed.
     pub fn as_message(&self) -> Message<'_> {
-        Message { bytes: &self.bytes, kind: self.kind }
+        Message::new(&self.bytes, self.kind)
     }
 
     /// Its bytes.

@@ -17,7 +17,7 @@ mod tests;
 pub mod websocket;
 
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 pub use detect::{Detected, detect};
 pub use message::{Kind, Message, OwnedMessage};
@@ -45,6 +45,29 @@ pub struct Frame {
     pub payload: Range<usize>,
     /// Length of the whole frame.
     pub len: usize,
+}
+
+/// What goes before a message on its wire: a few bytes, or none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FrameHead {
+    bytes: [u8; websocket::MAX_HEADER],
+    len: usize,
+}
+
+impl FrameHead {
+    fn of(bytes: &[u8]) -> Self {
+        let mut head = Self { len: bytes.len(), ..Self::default() };
+        head.bytes[..bytes.len()].copy_from_slice(bytes);
+        head
+    }
+}
+
+impl Deref for FrameHead {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
 }
 
 /// Why a stream can't be decoded any further.
@@ -94,24 +117,27 @@ impl Wire {
     /// The length prefix carries at most `u32::MAX` bytes; `Settings` keeps every message far below.
     #[inline]
     pub fn encode(self, message: Message<'_>, out: &mut Vec<u8>) {
-        match websocket::short_header(message) {
-            Some(header) if self == Wire::WebSocket => {
-                out.extend_from_slice(&header);
-                out.extend_from_slice(message.bytes());
-            }
-            _ => self.encode_any(message, out),
+        match message.frame_for(self) {
+            Some(frame) => out.extend_from_slice(frame),
+            None => self.encode_anew(message, out),
         }
     }
 
-    fn encode_any(self, message: Message<'_>, out: &mut Vec<u8>) {
+    fn encode_anew(self, message: Message<'_>, out: &mut Vec<u8>) {
+        let (head, tail) = self.frame(message);
+        out.reserve(head.len() + message.len() + tail.len());
+        out.extend_from_slice(&head);
+        out.extend_from_slice(&message);
+        out.extend_from_slice(tail);
+    }
+
+    /// What goes before `message` and behind it, for whoever sends it from where it lies.
+    pub fn frame(self, message: Message<'_>) -> (FrameHead, &'static [u8]) {
         match self {
-            Wire::Length => length::encode(&message, out),
-            Wire::Line => {
-                out.extend_from_slice(&message);
-                out.push(b'\n');
-            }
-            Wire::Raw => out.extend_from_slice(&message),
-            Wire::WebSocket => websocket::encode(message, out),
+            Wire::Length => (FrameHead::of(&length::header(message.len())), b""),
+            Wire::Line => (FrameHead::default(), b"\n"),
+            Wire::Raw => (FrameHead::default(), b""),
+            Wire::WebSocket => (websocket::head(message), b""),
         }
     }
 

@@ -145,13 +145,15 @@ impl Recorder {
 
     fn send(&mut self, cx: &mut Context<'_>, to: ConnId, body: &[u8], prepared: bool) {
         let message = as_some_kind(body);
+        // What is large may be written before the call returns.
+        let mark = self.journal.mark();
         let result = match prepared {
             true if body.len().is_multiple_of(2) => cx.send_prepared(to, &Prepared::from(message)),
             true => cx.send_prepared(to, &prepare(message)),
             false => cx.send(to, message),
         };
         let (body, kind) = (self.journal.keep(body), message.kind());
-        self.did(Act::Send { to, body, kind, result });
+        self.journal.insert(mark, Entry::Did(Act::Send { to, body, kind, result }));
     }
 
     fn broadcast(&mut self, cx: &mut Context<'_>, except: Option<ConnId>, body: &[u8]) {
@@ -233,13 +235,13 @@ impl Recorder {
         match &mut self.app {
             App::Echo(echo) => {
                 let waiting = |cx: &Context<'_>| cx.connection(id).map(|info| info.queued_bytes);
-                let before = waiting(cx);
+                let (before, mark) = (waiting(cx), self.journal.mark());
                 echo.on_message(cx, id, message);
                 // The echo keeps quiet about a message that no queue may hold; only what waits can tell.
                 let is_large = message.len() + 16 > cx.settings().write_queue_hard_bytes;
                 let refused = is_large && before == waiting(cx);
                 let result = if refused { Err(SendError::TooLarge) } else { Ok(()) };
-                self.journal.push(Entry::Did(Act::Send { to: id, body, kind, result }));
+                self.journal.insert(mark, Entry::Did(Act::Send { to: id, body, kind, result }));
             }
             App::Broadcast(broadcast) => {
                 let others = self.open.iter().copied().filter(|other| *other != id);

@@ -115,6 +115,16 @@ impl Shared {
         self.0.borrow_mut().entries.push(entry);
     }
 
+    /// Where the next entry will stand.
+    pub fn mark(&self) -> usize {
+        self.0.borrow().entries.len()
+    }
+
+    /// Puts an entry before those that followed a mark.
+    pub fn insert(&self, mark: usize, entry: Entry) {
+        self.0.borrow_mut().entries.insert(mark, entry);
+    }
+
     pub fn keep(&self, bytes: &[u8]) -> Bytes {
         let journal = &mut self.0.borrow_mut().bytes;
         let from = journal.len();

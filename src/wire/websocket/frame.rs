@@ -158,7 +158,7 @@ impl FrameHeader {
         self.opcode.code() | if self.fin { FIN } else { 0 } | if self.rsv1 { RSV1 } else { 0 }
     }
 
-    fn encoded(&self) -> ([u8; MAX_HEADER], usize) {
+    pub(in crate::wire) fn encoded(&self) -> ([u8; MAX_HEADER], usize) {
         let mut bytes = [0; MAX_HEADER];
         let masked = if self.mask.is_some() { MASKED } else { 0 };
         bytes[0] = self.first_byte();
@@ -182,13 +182,6 @@ impl FrameHeader {
         }
         (bytes, at)
     }
-}
-
-/// A server's header of a whole message of up to 125 bytes.
-#[inline]
-pub(super) fn short_header(opcode: Opcode, len: usize) -> Option<[u8; 2]> {
-    let len = u8::try_from(len).ok().filter(|len| *len <= 125)?;
-    Some([FIN | opcode.code(), len])
 }
 
 /// Bytes of the header that a server puts before a payload of `len` bytes.
