@@ -24,6 +24,9 @@ pub mod engine;
 pub mod gateway;
 #[cfg(feature = "hub")]
 pub mod hub;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod load;
 pub mod net;
 pub mod stats;
 pub mod timer;

@@ -14,7 +14,7 @@ const LEVELS: [&[&str]; 9] = [
     &["buffer", "config", "stats", "timer", "wire"],
     &["connection"],
     &["gateway", "client"],
-    &["engine"],
+    &["engine", "load"],
     &["hub"],
     &["admin"],
     &["apps"],

@@ -1,7 +1,8 @@
 /* Plays ping-pong with an echo server over many connections and says how many messages a second came back.
  *
- *     load raw|line|len|ws PORT [--connections 64] [--payload 64] [--depth 1] [--messages 200000 | --seconds S]
- *                               [--warm-up 0] [--gate] [--text] [--broadcast | --handshakes | --hub]
+ *     load raw|line|len|ws|redis|nats PORT [--connections 64] [--payload 64] [--depth 1] [--rate R]
+ *          [--messages 200000 | --seconds S] [--warm-up 0 | --warm-up-seconds S] [--gate] [--text]
+ *          [--broadcast | --handshakes | --hub]
  *
  * Each connection keeps `depth` messages in flight: what came back whole is replaced at once, by one send. Every
  * connection walks through a ring of different messages from a place of its own, and each byte that comes back is
@@ -17,6 +18,13 @@
  *
  * With --hub the server is tidegate's hub: the first connection publishes, all others have subscribed, and the payload is
  * a publication's data (at least 10 bytes), of which every receiver checks the number (see hub.h).
+ *
+ * On redis and nats it is a client of those (see pubsub.h): with --broadcast the first connection publishes to a channel,
+ * or subject, that all others have subscribed.
+ *
+ * With --rate messages are due at equal distances of time, on one connection after the other, whatever has come back, for
+ * so many seconds. It says how long after its due time a message was back, so a stall of the server or of the load counts
+ * for every message that it held up (see open_loop.h).
  *
  * With --gate it says `ready` when the warm-up is over and nothing is in flight, and goes on when it is sent a line:
  * whoever measures the server reads its clocks in between.
@@ -44,7 +52,7 @@ enum {
     MAX_EVENTS = 1024,
     RING_BYTES = 32 << 10,
     PATIENCE_SECONDS = 10,
-    MAX_HEADER_BYTES = 14,
+    MAX_HEADER_BYTES = 64, /* and what stands behind a payload */
     SOURCES = 64, /* addresses that handshakes come from, so that ports last */
 };
 
@@ -61,6 +69,8 @@ struct connection {
     size_t unsent;      /* bytes that the socket has not taken yet */
     size_t unfinished;  /* bytes of a message whose rest has not come back yet */
     size_t in_flight;   /* messages */
+    uint64_t answered;  /* messages of this phase, with --rate */
+    size_t ping_bytes;  /* of a question of a NATS server */
 };
 
 static struct {
@@ -68,7 +78,7 @@ static struct {
     uint16_t port;
     size_t connections, payload, depth;
     uint64_t messages, warm_up;
-    double seconds;
+    double seconds, warm_up_seconds, rate;
     bool gate, text, broadcast, handshakes, hub;
 } options = {.connections = 64, .payload = 64, .depth = 1, .messages = 200000};
 
@@ -100,11 +110,12 @@ static double now(void) {
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
-#include "hub.h"
-
 static bool on(const char *wire) {
     return !strcmp(options.wire, wire);
 }
+
+#include "hub.h"
+#include "pubsub.h"
 
 /* Message number n: its number as far as it fits, then one letter repeated. */
 static void write_payload(char *at, size_t n) {
@@ -137,10 +148,12 @@ static size_t write_message(char *at, size_t n, bool from_client) {
     uint32_t len = htonl((uint32_t)options.payload);
     if (on("len")) memcpy(at, &len, header = sizeof len);
     if (on("ws")) header = write_ws_header((uint8_t *)at, from_client);
+    if (is_pubsub()) header = pubsub_write_header(at, from_client);
     write_payload(at + header, n);
     if (on("ws") && from_client) mask((uint8_t *)at + header, n);
-    if (on("line")) at[options.payload] = '\n';
-    return header + options.payload + (on("line") ? 1 : 0);
+    const char *end = on("line") ? "\n" : is_pubsub() ? "\r\n" : "";
+    memcpy(at + header + options.payload, end, strlen(end));
+    return header + options.payload + strlen(end);
 }
 
 static void make_ring(struct ring *ring, bool from_client) {
@@ -195,6 +208,7 @@ static void open_connection(struct connection *connection, size_t n) {
         check_upgrade(fd);
     }
     if (options.hub) hub_enter(fd, n);
+    if (is_pubsub()) pubsub_enter(fd, n);
     fcntl(fd, F_SETFL, O_NONBLOCK);
     connection->fd = fd;
     if (options.broadcast) n = 0; /* all receive the same */
@@ -255,12 +269,15 @@ static void compare(struct connection *connection, const char *bytes, size_t len
 
 /* How many messages are whole now. */
 static size_t take(struct connection *connection, const char *bytes, size_t len) {
+    if (on("nats")) return nats_take(connection, bytes, len);
     compare(connection, bytes, len);
     connection->unfinished += len;
     size_t whole = connection->unfinished / answers.frame_bytes;
     connection->unfinished %= answers.frame_bytes;
     return whole;
 }
+
+#include "open_loop.h"
 
 /* A short read has emptied the socket, as in the server. */
 static void receive(struct connection *connection) {
@@ -271,15 +288,24 @@ static void receive(struct connection *connection) {
         if (got == 0) fail("connection %zd: closed by the server", connection - connections);
         if (got < 0 && errno == EAGAIN) return;
         if (got < 0) fail("recv: %s", strerror(errno));
-        if (options.hub && connection == connections) continue; /* replies to the publisher */
+        if ((options.hub || is_pubsub()) && connection == connections) continue; /* replies to the publisher */
         size_t whole = options.hub ? hub_take(connection, buffer, (size_t)got) : take(connection, buffer, (size_t)got);
         if (whole > connection->in_flight)
             fail("connection %zd: more came back than was sent", connection - connections);
         connection->in_flight -= whole;
         under_way -= whole;
         came_back += whole;
-        if (!options.broadcast) start_messages(connection);
+        if (options.rate > 0) record_latency(connection, whole);
+        else if (!options.broadcast) start_messages(connection);
     } while (got == RECV_BYTES);
+}
+
+static void act_on(struct epoll_event *events, int count) {
+    for (int i = 0; i < count; i++) {
+        struct connection *connection = events[i].data.ptr;
+        if (connection->unsent) send_unsent(connection);
+        if (events[i].events & ~(uint32_t)EPOLLOUT) receive(connection);
+    }
 }
 
 /* Plays until `messages` have been started, or `seconds` are over if it is not 0, and all of them have come back. */
@@ -297,13 +323,25 @@ static void play(uint64_t messages, double seconds) {
         quiet_seconds = count > 0 ? 0 : quiet_seconds + 1;
         if (quiet_seconds == PATIENCE_SECONDS)
             fail("nothing came back for %d s, %llu messages are missing", quiet_seconds, (unsigned long long)under_way);
-        for (int i = 0; i < count; i++) {
-            struct connection *connection = events[i].data.ptr;
-            if (connection->unsent) send_unsent(connection);
-            if (events[i].events & ~(uint32_t)EPOLLOUT) receive(connection);
-        }
+        act_on(events, count);
         if (seconds > 0 && now() >= end) to_start = 0;
         if (options.broadcast && !under_way) start_round();
+    }
+}
+
+/* Sends what is due, on one connection after the other, for so many seconds, and waits for the rest. */
+static void play_at_rate(uint64_t messages, double seconds) {
+    static struct epoll_event events[MAX_EVENTS];
+    (void)messages;
+    came_back = 0;
+    begin_schedule(seconds);
+    while (schedule_has_more() || under_way) {
+        send_due();
+        int count = epoll_wait(epoll, events, MAX_EVENTS, 0);
+        if (count < 0 && errno != EINTR) fail("epoll_wait: %s", strerror(errno));
+        act_on(events, count);
+        if (now() > schedule_end() + PATIENCE_SECONDS)
+            fail("%llu messages did not come back for %d s", (unsigned long long)under_way, PATIENCE_SECONDS);
     }
 }
 
@@ -331,8 +369,9 @@ static void shake_hands(uint64_t count, double seconds) {
 }
 
 static int usage(void) {
-    fprintf(stderr, "usage: load raw|line|len|ws PORT [--connections N] [--payload BYTES] [--depth N]\n"
-                    "            [--messages N | --seconds S] [--warm-up MESSAGES] [--gate] [--text]\n"
+    fprintf(stderr, "usage: load raw|line|len|ws|redis|nats PORT [--connections N] [--payload BYTES] [--depth N]\n"
+                    "            [--messages N | --seconds S [--rate N]] [--warm-up MESSAGES | --warm-up-seconds S]\n"
+                    "            [--gate] [--text]\n"
                     "            [--broadcast | --handshakes | --hub]\n");
     return 2;
 }
@@ -344,7 +383,8 @@ static bool read_options(int argc, char **argv) {
         {"seconds", required_argument, 0, 's'},     {"warm-up", required_argument, 0, 'w'},
         {"gate", no_argument, 0, 'g'},              {"text", no_argument, 0, 't'},
         {"handshakes", no_argument, 0, 'h'},        {"broadcast", no_argument, 0, 'b'},
-        {"hub", no_argument, 0, 'u'},
+        {"hub", no_argument, 0, 'u'},               {"warm-up-seconds", required_argument, 0, 'x'},
+        {"rate", required_argument, 0, 'r'},
         {0, 0, 0, 0},
     };
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
@@ -355,6 +395,8 @@ static bool read_options(int argc, char **argv) {
         case 'm': options.messages = strtoull(optarg, NULL, 10); break;
         case 's': options.seconds = strtod(optarg, NULL); break;
         case 'w': options.warm_up = strtoull(optarg, NULL, 10); break;
+        case 'x': options.warm_up_seconds = strtod(optarg, NULL); break;
+        case 'r': options.rate = strtod(optarg, NULL); break;
         case 'g': options.gate = true; break;
         case 't': options.text = true; break;
         case 'b': options.broadcast = true; break;
@@ -366,9 +408,11 @@ static bool read_options(int argc, char **argv) {
     if (argc - optind != 2) return false;
     options.wire = argv[optind];
     options.port = (uint16_t)atoi(argv[optind + 1]);
-    bool known_wire = on("raw") || on("line") || on("len") || on("ws");
+    bool known_wire = on("raw") || on("line") || on("len") || on("ws") || is_pubsub();
     bool only_ws = options.text || options.handshakes || options.hub;
     if (options.hub && options.payload < 10) return false;
+    if (is_pubsub() && !options.broadcast) return false;
+    if (options.rate > 0 && (options.seconds <= 0 || options.broadcast || options.handshakes)) return false;
     if (options.broadcast && (options.handshakes || options.connections < 2)) return false;
     return known_wire && (on("ws") || !only_ws) && options.connections && options.payload && options.depth;
 }
@@ -389,18 +433,19 @@ static void wait_to_go_on(void) {
 
 int main(int argc, char **argv) {
     if (!read_options(argc, argv)) return usage();
-    void (*phase)(uint64_t, double) = options.handshakes ? shake_hands : play;
+    void (*phase)(uint64_t, double) = options.handshakes ? shake_hands : options.rate > 0 ? play_at_rate : play;
     connections = calloc(options.connections, sizeof *connections);
     epoll = epoll_create1(0);
     if (!connections || epoll < 0) fail("start: %s", strerror(errno));
     if (!options.handshakes) open_all();
 
-    phase(options.warm_up, 0);
+    phase(options.warm_up, options.warm_up_seconds);
     if (options.gate) wait_to_go_on();
     double began = now();
     phase(options.messages, options.seconds);
     double took = now() - began;
     const char *what = options.handshakes ? "handshakes" : "messages";
     printf("%llu %s in %.3f s: %.0f %s/s\n", (unsigned long long)came_back, what, took, (double)came_back / took, what);
+    if (options.rate > 0) print_latencies();
     return 0;
 }

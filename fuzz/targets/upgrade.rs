@@ -164,12 +164,12 @@ fn flush(gateway: &mut Gateway<Echo>, id: ConnId, now: Time, out: &mut Vec<u8>, 
         }
         Ok(out.len() - before)
     };
-    let mut next = Some(id);
-    while let Some(id) = next {
-        if gateway.flush(id, now, &mut write).shut_down {
+    let mut next = Some((id, gateway.flush(id, now, &mut write)));
+    while let Some((id, outcome)) = next {
+        if outcome.shut_down {
             gateway.handle_shut_down(id);
         }
-        next = gateway.poll_dirty();
+        next = gateway.flush_next(now, |_, slices| write(slices));
     }
 }
 

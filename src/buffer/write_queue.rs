@@ -29,6 +29,8 @@ enum Chunk {
 /// Shared chunks up to this size are copied when [`HANDLES`] chunks wait already.
 const SMALL: usize = 1024;
 const HANDLES: usize = 16;
+/// An end of shared bytes up to this size is copied.
+const SHORT_END: usize = 4 << 10;
 /// Owned chunks are filled up to this size before the next is begun.
 const OWNED_CHUNK: usize = 64 << 10;
 /// Slices handed to one vectored write.
@@ -77,6 +79,14 @@ impl WriteQueue {
         assert!(self.is_empty(), "what has begun to leave stands in front");
         self.push_copy(rest, pool);
         self.begun = !rest.is_empty();
+    }
+
+    /// Begins an empty queue with the end of shared bytes, of which the first have left if it has `begun`. A short end is
+    /// copied, so that it does not hold all of them.
+    pub fn push_run(&mut self, rest: Bytes, begun: bool, pool: &mut Pool) {
+        assert!(self.is_empty(), "what has begun to leave stands in front");
+        self.begun = begun && !rest.is_empty();
+        if begun && rest.len() <= SHORT_END { self.push_copy(&rest, pool) } else { self.push_shared(rest, pool) }
     }
 
     /// Forgets what waits but for the front chunk, if any of its frames has begun to leave, and for the chunks of the

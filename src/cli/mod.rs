@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::panic;
 use std::process::ExitCode;
 
+mod bench;
 mod check;
 mod configuration;
 mod connect;
@@ -42,6 +43,8 @@ enum Command {
     Serve(sources::Flags),
     /// Talk to a server by hand: typed lines are sent, arrivals, losses and attempts are shown
     Connect(connect::Arguments),
+    /// Measure load and latency of a server, with a load that watches itself
+    Bench(bench::Arguments),
     /// Make a token for a user, to connect or to subscribe with
     Token(token::Arguments),
     /// Publish once through the HTTP API of a running hub
@@ -55,6 +58,7 @@ impl Command {
         match self {
             Self::Serve(flags) => serve::run(flags),
             Self::Connect(arguments) => connect::run(&arguments),
+            Self::Bench(arguments) => bench::run(&arguments),
             Self::Token(arguments) => token::run(arguments),
             Self::Publish(arguments) => publish::run(&arguments),
             Self::Check(flags) => check::run(flags),

@@ -207,6 +207,7 @@ impl Connection {
     }
 
     /// The wire, where messages can be sent.
+    #[inline]
     pub fn wire(&self) -> Option<Wire> {
         match self.phase {
             Phase::Entering { wire, .. } | Phase::Opening { wire, .. } | Phase::Open { wire } => Some(wire),
@@ -228,6 +229,11 @@ impl Connection {
     #[inline]
     pub fn compresses(&self, len: usize, settings: &Settings) -> bool {
         self.compression.is_agreed() && len >= settings.deflate_min_bytes
+    }
+
+    /// Whether what is compressed for it is good for others.
+    pub fn is_compression_shareable(&self) -> bool {
+        self.compression.is_shareable()
     }
 
     /// Whether its end has not been decided.

@@ -46,6 +46,11 @@ impl Connection {
         self.queue_at(now).push_begun(rest, pool);
     }
 
+    /// Appends to what waits, where nothing does: bytes shared with others, of which the first have left if it has begun.
+    pub fn queue_run(&mut self, rest: Bytes, begun: bool, now: Time, pool: &mut Pool) {
+        self.queue_at(now).push_run(rest, begun, pool);
+    }
+
     /// Drops what waits but for what has begun to leave: the frame under way, or what was queued together with it, and
     /// at least the first `taken` bytes, which what is below may have taken already. How many bytes that was.
     pub fn cut_queue(&mut self, taken: usize, pool: &mut Pool) -> usize {
@@ -63,6 +68,7 @@ impl Connection {
     }
 
     /// Whether it has a write queue.
+    #[inline]
     pub fn has_queue(&self) -> bool {
         self.queue.is_some()
     }

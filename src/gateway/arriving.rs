@@ -30,7 +30,7 @@ impl<H: Handler> Gateway<H> {
             connection,
             peer,
             is_counted: !speaks_for_others,
-            opened_at: now,
+            opened_at_secs: u32::try_from(now.as_millis() / 1000).unwrap_or(u32::MAX),
             opened: false,
             watch: Watch::Off,
             dirty: false,
@@ -38,6 +38,7 @@ impl<H: Handler> Gateway<H> {
             reads_to_end: false,
             peer_ended: false,
             encrypted: false,
+            run: None,
         };
         let id = core.slots.insert(slot);
         core.rearm(id);

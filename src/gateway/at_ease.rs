@@ -2,7 +2,7 @@
 //! that it goes on as before. What is the same for all messages of a read is asked and noted once.
 
 use super::context::Context;
-use super::core::Core;
+use super::core::{Core, Slot};
 use super::direct::Write;
 use super::handler::Handler;
 use super::id::ConnId;
@@ -24,7 +24,7 @@ impl<H: Handler> Gateway<H> {
         write: Option<&mut Write<'_>>,
     ) -> bool {
         let Self { core, handler, .. } = self;
-        let Some(wire) = core.slots.get(id).and_then(|slot| slot.connection.easy_wire()) else {
+        let Some(wire) = core.slots.get(id).and_then(Slot::easy_wire) else {
             return false;
         };
         core.gather.begin_ease(wire);
@@ -55,6 +55,14 @@ fn hand_on<H: Handler>(handler: &mut H, cx: &mut Context<'_>, id: ConnId, wire: 
         }
     }
     *rest = bytes;
+}
+
+impl Slot {
+    /// The wire, where the connection is at ease and nothing is waiting for it that has to leave first.
+    #[inline]
+    fn easy_wire(&self) -> Option<Wire> {
+        self.connection.easy_wire().filter(|_| self.run.is_none())
+    }
 }
 
 impl Core {

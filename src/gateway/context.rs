@@ -53,7 +53,7 @@ pub struct ConnectionInfo {
     pub peer: Peer,
     /// How its messages are framed.
     pub wire: Wire,
-    /// When it was accepted.
+    /// When it was accepted, to the second.
     pub opened_at: Time,
     /// When a byte last came.
     pub last_received: Time,
@@ -193,7 +193,7 @@ impl<'a> Context<'a> {
             id,
             peer: slot.peer,
             wire: slot.connection.wire()?,
-            opened_at: slot.opened_at,
+            opened_at: Time::from_millis(u64::from(slot.opened_at_secs) * 1000),
             last_received: slot.connection.last_received(),
             queued_bytes: self.core.pending(id),
         })

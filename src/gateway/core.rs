@@ -2,6 +2,7 @@
 //! its face towards handlers, [`Gateway`](super::Gateway) towards the driver.
 
 use super::admission::{Admission, Peer};
+use super::bundles::{Bundles, RunKey};
 use super::drain::Drain;
 use super::gather::Gather;
 use super::id::{ConnId, IdCipher};
@@ -24,7 +25,8 @@ pub(super) struct Slot {
     pub(super) peer: Peer,
     /// It is counted for its address.
     pub(super) is_counted: bool,
-    pub(super) opened_at: Time,
+    /// Whole seconds since the origin of the clock, which last for 136 years.
+    pub(super) opened_at_secs: u32,
     /// The handler knows it.
     pub(super) opened: bool,
     /// It stands on the dirty list.
@@ -37,6 +39,9 @@ pub(super) struct Slot {
     pub(super) peer_ended: bool,
     /// What is below the gateway encrypts it.
     pub(super) encrypted: bool,
+    /// What it is sent together with others since its last flush. Nothing else waits for it then: whatever comes behind
+    /// that moves both into its queue.
+    pub(super) run: Option<RunKey>,
 }
 
 /// What makes the driver read from a connection next.
@@ -84,6 +89,7 @@ pub(super) struct Core {
     pub(super) timers: Timers,
     pub(super) pool: Pool,
     pub(super) gather: Gather,
+    pub(super) bundles: Bundles,
     pub(super) compressor: Compressor,
     pub(super) admission: Admission,
     pub(super) counters: Counters,
@@ -132,6 +138,7 @@ impl Core {
             timers: Timers::new(now),
             pool: Pool::new(MAX_KEPT),
             gather: Gather::default(),
+            bundles: Bundles::default(),
             compressor: Compressor::default(),
             counters: Counters::new(CloseReason::KINDS),
             unix_zero_millis: 0,
@@ -230,9 +237,10 @@ impl Core {
         self.pool.kept_bytes() > 0 || !self.spare_queues.is_empty()
     }
 
-    /// Bytes gathered for a connection and bytes in its queue, together.
+    /// Bytes gathered for a connection, bytes in its queue and those it is sent together with others.
     pub(super) fn pending(&self, id: ConnId) -> usize {
-        self.slots.get(id).map_or(0, |slot| slot.connection.queued_bytes()) + self.gather.len_for(id)
+        let queued = |slot: &Slot| slot.connection.queued_bytes() + self.bundles.len(slot.run);
+        self.slots.get(id).map_or(0, queued) + self.gather.len_for(id)
     }
 
     pub(super) fn mark_dirty(&mut self, id: ConnId) {

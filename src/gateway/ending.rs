@@ -35,6 +35,7 @@ impl Core {
     /// reasons change nothing.
     pub(super) fn end(&mut self, id: ConnId, reason: CloseReason, last_words: &[u8], now: Time) {
         self.gather.end_ease(id);
+        self.unbundle(id, now);
         if reason.parting() == Parting::Cut {
             self.cut(id);
         }
@@ -67,6 +68,7 @@ impl Core {
 
     /// Ends a connection whose end was decided before: its socket can go.
     pub(super) fn drop_connection(&mut self, id: ConnId) {
+        self.drop_run(id);
         let Some(slot) = self.slots.get_mut(id) else {
             return;
         };

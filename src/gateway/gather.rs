@@ -96,6 +96,12 @@ impl Gather {
         }
     }
 
+    /// Whether what `id` is sent is gathered.
+    #[inline]
+    pub(super) fn is_for(&self, id: ConnId) -> bool {
+        self.owner == Some(id)
+    }
+
     pub(super) fn owner(&self) -> Option<ConnId> {
         self.owner
     }

@@ -25,8 +25,8 @@ pub struct Seed {
 
 /// All connections and their handler, without sockets, clock or threads.
 ///
-/// The driver calls `handle_*` with what happened, [`Gateway::flush`] for whoever [`Gateway::poll_dirty`] names and
-/// for the connection it has just served, and drops the sockets [`Gateway::poll_gone`] names.
+/// The driver calls `handle_*` with what happened, [`Gateway::flush`] for the connection it has just served and
+/// [`Gateway::flush_next`] for all others, and drops the sockets [`Gateway::poll_gone`] names.
 pub struct Gateway<H> {
     pub(super) core: Core,
     pub(super) handler: H,

@@ -7,6 +7,7 @@ mod accept;
 mod admission;
 mod arriving;
 mod at_ease;
+mod bundles;
 mod context;
 mod core;
 mod deadlines;
@@ -27,6 +28,7 @@ mod proxied;
 mod reactor;
 mod receive;
 mod send;
+mod share;
 mod slots;
 #[cfg(test)]
 mod tests;

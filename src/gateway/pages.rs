@@ -92,6 +92,11 @@ impl<T> Pages<T> {
         pages.flat_map(|(at, page)| page.iter().map(move |(index, value)| (at * PAGE + index, value)))
     }
 
+    /// Every value, to change, in order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.pages.iter_mut().flat_map(|page| page.values.iter_mut().flatten())
+    }
+
     /// Bytes of memory the mapped pages take.
     pub fn held_bytes(&self) -> usize {
         let mapped: usize = self.pages.iter().map(|page| page.values.len()).sum();

@@ -296,23 +296,36 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
     fn flush(&mut self, id: ConnId, now: Time) -> FlushOutcome {
         let Self { gateway, sockets, .. } = self;
         let outcome = gateway.flush(id, now, |slices| sockets.write(id, slices));
+        self.after_flush(id, outcome);
+        outcome
+    }
+
+    /// Flushes the next connection with bytes to send; whether there was one.
+    fn flush_next(&mut self, now: Time) -> bool {
+        let Self { gateway, sockets, .. } = self;
+        let Some((id, outcome)) = gateway.flush_next(now, |id, slices| sockets.write(id, slices)) else {
+            return false;
+        };
+        self.after_flush(id, outcome);
+        true
+    }
+
+    #[inline]
+    fn after_flush(&mut self, id: ConnId, outcome: FlushOutcome) {
         if outcome.shut_down {
-            sockets.shut_down(id);
-            gateway.handle_shut_down(id);
+            self.sockets.shut_down(id);
+            self.gateway.handle_shut_down(id);
         }
         if outcome.resume_reading {
             self.list_unread(id);
         }
-        outcome
     }
 
     /// A flush may end connections, and a handler that is told of it may send, or let a connection go on that was
     /// held: until there is none of it. No slot is freed before its end was told.
     fn flush_dirty(&mut self, now: Time) {
         loop {
-            while let Some(id) = self.gateway.poll_dirty() {
-                self.flush(id, now);
-            }
+            while self.flush_next(now) {}
             if let Some(id) = self.gateway.handle_resumed(now) {
                 self.go_on(id, now);
                 continue;

@@ -40,7 +40,7 @@ impl Core {
         slot.connection.on_message_sent(now);
         let compresses = wire == Wire::WebSocket && slot.connection.compresses(message.len(), &self.settings);
         let len = wire.encoded_len(message.len());
-        if slot.connection.queued_bytes() == 0
+        if slot.is_empty()
             && let Some(gathered) = self.gather.room_for(id, len)
         {
             if compresses {
@@ -63,6 +63,9 @@ impl Core {
 
     /// Sends a shared message to one connection.
     pub(super) fn send_prepared(&mut self, id: ConnId, message: &Prepared, now: Time) -> Result<(), SendError> {
+        if self.share(id, message, now) {
+            return Ok(());
+        }
         let slot = self.slots.get_mut(id).ok_or(SendError::Gone)?;
         let wire = slot.connection.wire().ok_or(SendError::Gone)?;
         check_size(&self.settings, message.body().len())?;
@@ -73,37 +76,23 @@ impl Core {
 
     /// Sends a shared message to a connection for which little enough waits.
     pub(super) fn offer(&mut self, id: ConnId, message: &Prepared, now: Time) -> Offer {
-        let Some(slot) = self.slots.get_mut(id) else {
+        if self.share(id, message, now) {
+            return Offer::Sent;
+        }
+        let Some(slot) = self.slots.get(id) else {
             return Offer::Gone;
         };
-        let (Some(wire), Ok(())) = (slot.connection.wire(), check_size(&self.settings, message.body().len())) else {
+        let is_open = slot.connection.wire().is_some();
+        if !is_open || check_size(&self.settings, message.body().len()).is_err() {
             return Offer::Gone;
-        };
-        let gathered = self.gather.len_for(id);
-        let before = slot.connection.queued_bytes();
+        }
+        let (before, gathered) = (self.pending(id), self.gather.len_for(id));
         let Settings { write_queue_soft_bytes: soft, write_queue_hard_bytes: hard, .. } = self.settings;
-        if before + gathered > soft || before + gathered + message.body().len() + MAX_OVERHEAD > hard {
+        if before > soft || before + message.body().len() + MAX_OVERHEAD > hard {
             self.arm_watch(id, gathered > 0);
             return Offer::Full;
         }
-        if gathered > 0 {
-            return self.send_prepared(id, message, now).map_or(Offer::Gone, |()| Offer::Sent);
-        }
-        let chunk = chunk_for(&mut slot.connection, wire, message, &self.settings, &mut self.compressor);
-        slot.connection.on_message_sent(now);
-        if !slot.connection.has_queue() {
-            slot.connection.lend_queue(self.spare_queues.pop().unwrap_or_default());
-        }
-        self.gather.end_ease(id);
-        self.queued += chunk.len();
-        self.counters.messages_out += 1;
-        self.pressed |= before + chunk.len() > soft;
-        chunk.queue(&mut slot.connection, now, &mut self.pool);
-        if !slot.dirty {
-            slot.dirty = true;
-            self.dirty.push_back(id);
-        }
-        Offer::Sent
+        self.send_prepared(id, message, now).map_or(Offer::Gone, |()| Offer::Sent)
     }
 
     /// Answers a WebSocket ping.
@@ -146,7 +135,7 @@ impl Core {
         let Some(slot) = self.slots.get_mut(id).filter(|slot| slot.connection.is_live()) else {
             return;
         };
-        if slot.connection.queued_bytes() == 0
+        if slot.is_empty()
             && let Some(gathered) = self.gather.room_for(id, bytes.len())
         {
             gathered.extend_from_slice(bytes);
@@ -158,18 +147,6 @@ impl Core {
         }
         self.queue_unjudged(id, bytes, now);
         self.mark_dirty(id);
-    }
-
-    /// Sends a shared message to every open connection but one; how many got it.
-    pub(super) fn broadcast(&mut self, message: &Prepared, except: Option<ConnId>, now: Time) -> usize {
-        let mut receivers = 0;
-        for slot in 0..self.slots.end() {
-            let Some(id) = self.slots.id_at(slot).filter(|id| Some(*id) != except) else {
-                continue;
-            };
-            receivers += usize::from(self.send_prepared(id, message, now).is_ok());
-        }
-        receivers
     }
 
     fn queue(&mut self, id: ConnId, chunk: Chunk, now: Time) -> Result<(), SendError> {
@@ -188,6 +165,7 @@ impl Core {
 
     /// Queues on a connection that has a slot, and closes it where that is more than it may leave waiting.
     pub(super) fn with_queue(&mut self, id: ConnId, now: Time, queue: impl FnOnce(&mut Connection, &mut Pool)) {
+        self.unbundle(id, now);
         let slot = self.slots.get_mut(id).expect("only connections with a slot are sent to");
         if !slot.connection.has_queue() {
             slot.connection.lend_queue(self.spare_queues.pop().unwrap_or_default());
@@ -210,6 +188,7 @@ impl Core {
 
     /// Queues last words and the like, which are few and short, without a look at the limits.
     fn queue_unjudged(&mut self, id: ConnId, bytes: &[u8], now: Time) {
+        self.unbundle(id, now);
         let Some(slot) = self.slots.get_mut(id) else {
             return;
         };
@@ -226,7 +205,7 @@ impl Core {
 }
 
 /// What any wire adds to a message at most.
-const MAX_OVERHEAD: usize = 16;
+pub(super) const MAX_OVERHEAD: usize = 16;
 /// Encoded messages up to this size are copied together in the queue.
 const MAX_COPY: usize = 4 << 10;
 
@@ -244,15 +223,30 @@ fn chunk_for(
     settings: &Settings,
     compressor: &mut Compressor,
 ) -> Chunk {
-    if wire != Wire::WebSocket || !connection.compresses(message.body().len(), settings) {
-        Chunk::Shared(message.encoded(wire))
-    } else if connection.compression().is_shareable() {
-        Chunk::Shared(message.deflated(|message| compressor.encode_shared(message)))
-    } else {
-        let mut encoded = Vec::new();
-        compressor.encode(connection.compression(), message.message(), &mut encoded);
-        Chunk::encoded(encoded)
+    match shared_form(connection, wire, message, settings, compressor) {
+        Some(encoded) => Chunk::Shared(encoded.clone()),
+        None => {
+            let mut encoded = Vec::new();
+            compressor.encode(connection.compression(), message.message(), &mut encoded);
+            Chunk::encoded(encoded)
+        }
     }
+}
+
+/// The same, where others may get it in the same form.
+#[inline]
+pub(super) fn shared_form<'m>(
+    connection: &Connection,
+    wire: Wire,
+    message: &'m Prepared,
+    settings: &Settings,
+    compressor: &mut Compressor,
+) -> Option<&'m Bytes> {
+    if wire != Wire::WebSocket || !connection.compresses(message.body().len(), settings) {
+        return Some(message.framed(wire));
+    }
+    let is_shareable = connection.is_compression_shareable();
+    is_shareable.then(|| message.deflated(|message| compressor.encode_shared(message)))
 }
 
 enum Chunk {

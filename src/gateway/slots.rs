@@ -57,6 +57,10 @@ impl<T> Slots<T> {
         self.pages.iter().map(|(_, (id, value))| (*id, value))
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (ConnId, &mut T)> {
+        self.pages.iter_mut().map(|(id, value)| (*id, value))
+    }
+
     pub(super) fn held_bytes(&self) -> usize {
         self.pages.held_bytes()
     }

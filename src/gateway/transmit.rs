@@ -20,13 +20,34 @@ pub struct FlushOutcome {
 }
 
 impl<H: Handler> Gateway<H> {
-    /// The next connection with bytes to send.
-    pub fn poll_dirty(&mut self) -> Option<ConnId> {
+    /// Sends what waits for the next connection with bytes to send, as [`Gateway::flush`] does, and says which it was.
+    #[inline]
+    pub fn flush_next(
+        &mut self,
+        now: Time,
+        mut write: impl FnMut(ConnId, &[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> Option<(ConnId, FlushOutcome)> {
         let id = self.core.dirty.pop_front()?;
-        if let Some(slot) = self.core.slots.get_mut(id) {
-            slot.dirty = false;
+        let Core { slots, bundles, queued, counters, .. } = &mut self.core;
+        let Some(slot) = slots.get_mut(id) else {
+            return Some((id, FlushOutcome::default()));
+        };
+        slot.dirty = false;
+        // Nearly all of many connections have just a run to be sent.
+        if let Some(run) = slot.run.filter(|_| slot.watch == Watch::Off && slot.is_idle()) {
+            let bytes = bundles.bytes(run);
+            let len = bytes.len();
+            let written = write(id, &[IoSlice::new(bytes)]);
+            if matches!(written, Ok(sent) if sent == len) {
+                slot.run = None;
+                bundles.release(run);
+                *queued -= len;
+                counters.bytes_out += len as u64;
+                return Some((id, FlushOutcome { reads_to_end: slot.reads_to_end, ..FlushOutcome::default() }));
+            }
+            return Some((id, self.after_run(id, written, now)));
         }
-        Some(id)
+        Some((id, self.flush(id, now, |slices| write(id, slices))))
     }
 
     /// Whether some connection is over its soft limit: flush all dirty ones before serving the next.
@@ -95,6 +116,8 @@ impl<H: Handler> Gateway<H> {
         now: Time,
         write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<Queue> {
+        // What else was sent together with others is its own now.
+        self.core.unbundle(id, now);
         let Core { slots, pool, settings, drained, queued, counters, spare_queues, .. } = &mut self.core;
         let Some(slot) = slots.get_mut(id) else {
             return Ok(Queue::Other);
@@ -120,6 +143,23 @@ impl<H: Handler> Gateway<H> {
             self.core.rearm(id);
         }
         Ok(if is_at_ease { Queue::AtEase { reads_to_end } } else { Queue::Other })
+    }
+
+    /// A run has not left as a whole: its rest waits in the queue.
+    #[cold]
+    fn after_run(&mut self, id: ConnId, written: io::Result<usize>, now: Time) -> FlushOutcome {
+        match written {
+            Ok(sent) => self.core.on_run_sent(id, sent, now),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.core.on_run_sent(id, 0, now),
+            // Queued, and tried again by the next flush.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.core.on_run_sent(id, 0, now);
+                self.core.mark_dirty(id);
+            }
+            Err(error) => return self.fail(id, &error, now),
+        }
+        self.core.rearm(id);
+        self.after_flush(id, now)
     }
 
     fn after_flush(&mut self, id: ConnId, now: Time) -> FlushOutcome {
@@ -154,10 +194,16 @@ enum Queue {
 }
 
 impl Slot {
-    /// Open, with nothing queued and no reading held: a write that takes everything gathered changes nothing more.
+    /// Open, with nothing waiting and no reading held: a write that takes everything gathered changes nothing more.
     #[inline]
     fn is_at_ease(&self) -> bool {
-        self.connection.is_live() && self.connection.queued_bytes() == 0 && self.reading != Reading::Held
+        self.is_empty() && self.is_idle()
+    }
+
+    /// Open, with no reading held.
+    #[inline]
+    fn is_idle(&self) -> bool {
+        self.connection.is_live() && self.reading != Reading::Held
     }
 }
 

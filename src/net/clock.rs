@@ -1,5 +1,7 @@
-//! The clock: the one place that reads it for a loop or a dialer.
+//! The clock: the one place that reads it for a loop, a dialer or a swarm.
 
+#[cfg(feature = "cli")]
+use crate::load::Moment;
 use crate::timer::Time;
 use std::time::{Instant, SystemTime};
 
@@ -17,6 +19,12 @@ impl Clock {
 
     pub(super) fn now(&self) -> Time {
         Time::from_millis(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Nanoseconds since it was started.
+    #[cfg(feature = "cli")]
+    pub(super) fn moment(&self) -> Moment {
+        Moment::from_nanos(u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// Milliseconds of Unix time, for dates that people read. It may jump.

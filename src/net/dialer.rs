@@ -3,14 +3,14 @@
 //! All decisions are the client's; here are its socket, its clock, its seed and the way for other threads to reach it.
 //! `driver` drives either kind of client.
 
-mod address;
+pub(super) mod address;
 mod dial_url;
 mod driver;
 mod handle;
 #[cfg(feature = "hub")]
 mod hub;
 mod link;
-mod security;
+pub(super) mod security;
 #[cfg(test)]
 mod tests;
 

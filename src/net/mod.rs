@@ -12,6 +12,8 @@ mod signals;
 mod socket;
 mod sockets;
 mod stream;
+#[cfg(feature = "cli")]
+mod swarm;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -23,6 +25,9 @@ pub use handle::{Handle, HandleError};
 pub use listen_url::ListenUrl;
 pub use listener::ListenOptions;
 pub use place::UrlError;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub use swarm::{SocketLines, Source, Swarm, Target, TargetError};
 #[cfg(feature = "tls")]
 pub use tls::{
     Inside as TlsInside, Received as TlsReceived, Session as TlsSession, TlsError, TlsFiles, TlsProblem, TlsServer,

@@ -45,17 +45,23 @@ impl Prepared {
 
     /// The message as it goes over `wire`; a cheap handle on shared bytes.
     pub fn encoded(&self, wire: Wire) -> Bytes {
+        self.framed(wire).clone()
+    }
+
+    /// The same, borrowed.
+    #[inline]
+    pub(crate) fn framed(&self, wire: Wire) -> &Bytes {
         match wire {
-            Wire::Raw => self.body.clone(),
-            Wire::Length => self.length.get_or_init(|| self.encode(wire)).clone(),
-            Wire::Line => self.line.get_or_init(|| self.encode(wire)).clone(),
-            Wire::WebSocket => self.websocket.get_or_init(|| self.encode(wire)).clone(),
+            Wire::Raw => &self.body,
+            Wire::Length => self.length.get_or_init(|| self.encode(wire)),
+            Wire::Line => self.line.get_or_init(|| self.encode(wire)),
+            Wire::WebSocket => self.websocket.get_or_init(|| self.encode(wire)),
         }
     }
 
     /// The message as a compressed WebSocket frame; `encode` is called for the first receiver alone.
-    pub(crate) fn deflated(&self, encode: impl FnOnce(Message<'_>) -> Vec<u8>) -> Bytes {
-        self.deflated.get_or_init(|| encode(self.message()).into()).clone()
+    pub(crate) fn deflated(&self, encode: impl FnOnce(Message<'_>) -> Vec<u8>) -> &Bytes {
+        self.deflated.get_or_init(|| encode(self.message()).into())
     }
 
     fn encode(&self, wire: Wire) -> Bytes {

@@ -11,6 +11,7 @@ scripts=("$@")
     ws_python ws_node ws_go ws_browser ws_autobahn ws_hostile
     http_curl tls_openssl proxy_haproxy
     hub_node hub_python hub_cent hub_extensions hub_malformed hub_kill hub_slow hub_storm
+    bench
 )
 
 passed=0 failed=0

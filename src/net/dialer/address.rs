@@ -11,13 +11,13 @@ use std::path::PathBuf;
 
 /// Where a socket can be connected to.
 #[derive(Debug, Clone)]
-pub(super) enum Address {
+pub(in crate::net) enum Address {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
 
 /// Every address of the server, in the order that the system prefers. Blocks while a name is looked up.
-pub(super) fn resolve(url: &DialUrl) -> Result<Vec<Address>, ErrorKind> {
+pub(in crate::net) fn resolve(url: &DialUrl) -> Result<Vec<Address>, ErrorKind> {
     match &url.place {
         Place::Unix(path) => Ok(vec![Address::Unix(path.clone())]),
         Place::Tcp(address) => match address.to_socket_addrs() {
@@ -33,7 +33,7 @@ pub(super) fn resolve(url: &DialUrl) -> Result<Vec<Address>, ErrorKind> {
 
 impl Address {
     /// Begins to connect, registered for all there is to know about it.
-    pub(super) fn connect(&self, registry: &Registry, token: Token) -> io::Result<Stream> {
+    pub(in crate::net) fn connect(&self, registry: &Registry, token: Token) -> io::Result<Stream> {
         let mut stream = match self {
             Address::Tcp(address) => Stream::Tcp(TcpStream::connect(*address)?),
             Address::Unix(path) => Stream::Unix(UnixStream::connect(path)?),

@@ -18,7 +18,7 @@ pub struct DialUrl {
     /// Whether all of it goes through TLS.
     pub tls: bool,
     /// Where it is.
-    pub(super) place: Place,
+    pub(in crate::net) place: Place,
     /// What a WebSocket is asked for, with its query; empty for the root.
     path: String,
 }
@@ -26,7 +26,7 @@ pub struct DialUrl {
 impl DialUrl {
     /// Host and port as they stand in a request: without the port, where it is the default one (RFC 6455, section 4.1).
     #[cfg(feature = "websocket")]
-    pub(super) fn host(&self) -> &str {
+    pub(in crate::net) fn host(&self) -> &str {
         let Place::Tcp(address) = &self.place else {
             return "";
         };
@@ -36,7 +36,7 @@ impl DialUrl {
 
     /// Path and query.
     #[cfg(feature = "websocket")]
-    pub(super) fn path(&self) -> &str {
+    pub(in crate::net) fn path(&self) -> &str {
         &self.path
     }
 

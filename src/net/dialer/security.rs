@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// What each stream of a dialer goes through before its first message.
 #[derive(Debug, Default)]
-pub(super) struct Security {
+pub(in crate::net) struct Security {
     #[cfg(feature = "tls")]
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
 }
@@ -24,7 +24,7 @@ pub(super) struct Security {
 impl Security {
     /// What `url` asks for, with the authorities in this PEM file, or else with the system's.
     #[cfg(feature = "tls")]
-    pub(super) fn new(url: &DialUrl, ca: Option<&Path>) -> Result<Self, DialError> {
+    pub(in crate::net) fn new(url: &DialUrl, ca: Option<&Path>) -> Result<Self, DialError> {
         let Some(host) = url.place.host().filter(|_| url.tls) else {
             return Ok(Self { tls: None });
         };
@@ -35,12 +35,12 @@ impl Security {
 
     /// Nothing, in a build without TLS.
     #[cfg(not(feature = "tls"))]
-    pub(super) fn new(_: &DialUrl, _: Option<&Path>) -> Result<Self, DialError> {
+    pub(in crate::net) fn new(_: &DialUrl, _: Option<&Path>) -> Result<Self, DialError> {
         Ok(Self::default())
     }
 
     /// The stream, which is connected, with a TLS handshake before it that waits for a flush, where there is to be one.
-    pub(super) fn secure(&self, stream: Stream) -> io::Result<Socket> {
+    pub(in crate::net) fn secure(&self, stream: Stream) -> io::Result<Socket> {
         #[cfg(feature = "tls")]
         if let Some((config, name)) = &self.tls {
             let session = Session::client(config.clone(), name.clone())?;
