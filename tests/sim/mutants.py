@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -218,14 +219,16 @@ def read_options():
 
 
 def copy_tree(tree):
-    tests = ("tests/sim", "tests/hub", "tests/hub_client.rs", "benches/timer_wheel.rs")
-    for part in ("src", *tests, "examples", "Cargo.toml", "Cargo.lock", ".clippy.toml"):
-        (tree / part).parent.mkdir(parents=True, exist_ok=True)
-        source = ROOT / part
-        if source.is_dir():
-            shutil.copytree(source, tree / part)
-        elif source.exists():
-            shutil.copy2(source, tree / part)
+    """Copies all that the project consists of, whatever Cargo.toml names, but not what it builds or downloads."""
+    ignored = [line for line in (ROOT / ".gitignore").read_text().splitlines() if line and not line.startswith("#")]
+    places, names = [line for line in ignored if line[0] == "/"], [line for line in ignored if line[0] != "/"]
+
+    def is_left_out(folder, entry):
+        place = "/" + (Path(folder) / entry).relative_to(ROOT).as_posix()
+        return place in places or entry == ".git" or any(fnmatch(entry, name.rstrip("/")) for name in names)
+
+    shutil.copytree(ROOT, tree, symlinks=True,
+                    ignore=lambda folder, entries: [entry for entry in entries if is_left_out(folder, entry)])
 
 
 def check_texts(tree, mutants):
