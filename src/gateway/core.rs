@@ -220,13 +220,17 @@ impl Core {
             queued: self.queued,
             lent: self.pool.lent_bytes(),
             kept: self.pool.kept_bytes(),
-            tables: self.slots.held_bytes() + self.wheel.held_bytes() + self.compressor.held_bytes(),
+            tables: self.slots.held_bytes()
+                + self.wheel.held_bytes()
+                + self.bundles.held_bytes()
+                + self.compressor.held_bytes(),
         }
     }
 
     /// Memory that a burst left behind and nobody needs.
     pub(super) fn trim(&mut self) {
         self.pool.trim();
+        self.bundles.trim();
         self.spare_queues.truncate(self.spare_queues.len() / 2);
         self.spare_queues.shrink_to(self.spare_queues.len() * 2);
         self.dirty.shrink_to(self.dirty.len() * 2);
@@ -237,7 +241,7 @@ impl Core {
 
     /// Whether [`Core::trim`] has anything left to do.
     pub(super) fn has_slack(&self) -> bool {
-        self.pool.kept_bytes() > 0 || !self.spare_queues.is_empty()
+        self.pool.kept_bytes() > 0 || !self.spare_queues.is_empty() || self.bundles.has_slack()
     }
 
     /// Bytes gathered for a connection, bytes in its queue and those it is sent together with others.

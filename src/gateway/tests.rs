@@ -170,7 +170,7 @@ impl<H: Handler> Bench<H> {
         let gateway = self.reactor.gateway();
         let held = gateway.held();
         assert_eq!((gateway.connection_count(), held.queued, held.lent, held.kept), (0, 0, 0, 0));
-        assert_eq!(gateway.table_sizes(), [0, 0, 0]);
+        assert_eq!(gateway.table_sizes(), [0; 4]);
         assert!(self.pipes().ends.is_empty());
     }
 }

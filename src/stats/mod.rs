@@ -53,6 +53,6 @@ pub struct Held {
     pub lent: usize,
     /// Free buffers kept for later.
     pub kept: usize,
-    /// Tables of connections and deadlines.
+    /// Tables of connections, of deadlines and of what many are sent alike.
     pub tables: usize,
 }
