@@ -54,6 +54,7 @@ impl Model {
         }
         self.check_door(net, poll)?;
         self.check_totals(gateway, net)?;
+        self.check_tally(gateway.counters())?;
         self.check_counters(gateway)
     }
 

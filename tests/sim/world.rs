@@ -104,6 +104,7 @@ impl<'a> World<'a> {
     pub fn step(&mut self, action: &Action) -> Verdict {
         self.rng = Rng::new(action.seed);
         self.net.borrow_mut().rng = Rng::new(action.seed ^ 0x1234);
+        self.net.borrow_mut().whims = Rng::new(action.seed ^ 0x5678);
         self.advance(action.wait)?;
         self.trace.note(None, || format!("{} {:?} at {}", self.now, action.deed, action.chair));
         self.act(action)?;

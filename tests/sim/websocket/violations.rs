@@ -54,7 +54,8 @@ fn long_form(rng: &mut Rng) -> Vec<u8> {
 
 /// Text that is wrong at once, across fragments, or at its end.
 fn bad_text(rng: &mut Rng) -> Vec<u8> {
-    const TEXTS: [&[&[u8]]; 6] = [
+    const TEXTS: [&[&[u8]]; 7] = [
+        &[b"\xE0"],
         &[b"\xFF and more"],
         &[b"an overlong \xC0\xAF"],
         &[b"a surrogate \xED\xA0\x80"],
