@@ -276,7 +276,7 @@ impl Recorder {
     /// Messages of its own to whoever asks, larger than what is gathered, behind one that is gathered.
     fn send_large(&mut self, cx: &mut Context<'_>, id: ConnId, choice: u8) {
         let room = cx.settings().write_queue_hard_bytes;
-        let body = vec![b'L'; if choice >= 250 { room - 15 } else { (8 << 10) + 97 * usize::from(choice) }];
+        let body = vec![b'L'; if choice >= 230 { room - 15 } else { (8 << 10) + 97 * usize::from(choice) }];
         self.send(cx, id, b"large ones follow", false);
         self.send(cx, id, &body, false);
         self.send(cx, id, &body[1..], false);

@@ -193,7 +193,10 @@ MUTANTS = [
     ("a step to a run that was forgotten", BUNDLES, "            self.last.take_if(|step| step.to == key);\n", ""),
     ("a beginning that was forgotten", BUNDLES, "first.take_if(|first| *first == key);", "let _ = first;"),
     # Large messages written at once.
-    ("what was gathered lost when a large message is cut", DIRECT, "self.on_gathered_sent(id, &parts.concat(), sent, now)", "self.on_gathered_sent(id, &parts[1..].concat(), sent, now)"),
+    ("what was gathered lost when a large message is cut", DIRECT, "self.on_gathered_sent(id, gathered, first, now);", "self.on_gathered_sent(id, &gathered[..first], first, now);"),
+    ("a large message that has not begun waits for a slow peer", DIRECT, "        let first = sent.min(gathered.len());\n",
+     "        if sent < gathered.len() {\n            return self.on_gathered_sent(id, &[gathered, &frame].concat(), sent, now);\n        }\n"
+     "        let first = sent.min(gathered.len());\n"),
     ("a large message before what was gathered", DIRECT, "Some(frame) => [&gathered[..], frame, &[], &[]],", "Some(frame) => [frame, &gathered[..], &[], &[]],"),
     ("a large message without what ends it", DIRECT, "[&gathered[..], &anew.0, &message, anew.1]", "[&gathered[..], &anew.0, &message, &[]]"),
     ("a full socket fails a large message", DIRECT, "ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),", "ErrorKind::Interrupted) => Ok(0),"),
