@@ -111,6 +111,10 @@ impl<E: Engine> Handler for HubApp<E> {
         self.answer_callers(cx, None);
     }
 
+    fn on_turn(&mut self, cx: &mut Context<'_>) {
+        self.hub.on_turn(cx);
+    }
+
     fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
         self.hub.on_message(cx, id, message.bytes());
         self.answer_callers(cx, None);

@@ -50,9 +50,11 @@ impl<H: Handler> Gateway<H> {
         Some((id, self.flush(id, now, |slices| write(id, slices))))
     }
 
-    /// Whether some connection is over its soft limit: flush all dirty ones before serving the next.
-    pub fn take_pressed(&mut self) -> bool {
-        std::mem::take(&mut self.core.pressed)
+    /// The next connection that has passed its soft limit: flush it before serving another, so that nobody is slow for
+    /// what it had no chance to take.
+    #[inline]
+    pub fn poll_pressed(&mut self) -> Option<ConnId> {
+        self.core.pressed.pop()
     }
 
     /// Sends what waits for a connection through `write`, which takes slices as a vectored write does.
