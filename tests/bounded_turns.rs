@@ -118,7 +118,7 @@ fn a_drain_that_is_behind_its_time_ends_five_hundred_a_turn() {
 #[test]
 fn a_message_to_a_hundred_thousand_leaves_a_thousand_a_turn() {
     let mut reactor = world();
-    let message = Prepared::text("to all".into());
+    let message = Prepared::text(String::from("to all"));
     reactor.run(Time::ZERO, |_, cx| assert_eq!(cx.broadcast(&message), CONNECTIONS));
     check(&mut reactor, Time::ZERO, MAX_EVENTS, CONNECTIONS, |counts| counts.writes);
 }
