@@ -5,7 +5,7 @@ Each mutant is a file, a text that stands in it exactly once, and what to put in
 the tree, the simulator is built there in release and run, and the first seed that breaks a rule is named. Exits with 1
 where a mutant survives, and with 2 where a text is no longer there: then the mutant wants to be written anew.
 
-    tests/sim/mutants.py [--seeds 500] [NAME ...]
+    tests/sim/mutants.py [--seeds 2000] [NAME ...]
 """
 
 import argparse
@@ -289,7 +289,7 @@ def main():
 
 def read_options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=500)
+    parser.add_argument("--seeds", type=int, default=2000)
     parser.add_argument("names", nargs="*", metavar="NAME", help="mutants to try; all if none is named")
     return parser.parse_args()
 
