@@ -13,7 +13,7 @@ use crate::config::{SettingError, Settings};
 use crate::connection::CloseReason;
 use crate::gateway::{ConnId, Gateway, Handler, MAX_EVENTS, Reactor, Readiness, Seed};
 use crate::stats::Counters;
-use crate::timer::Time;
+use crate::timer::{Time, earliest};
 use crate::wire::Prepared;
 use mio::event::Event;
 use mio::{Events, Poll, Token, Waker};
@@ -186,7 +186,7 @@ impl<H: Handler> EventLoop<H> {
     }
 
     fn wait(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
-        let timeout = [self.own_wait(), max_wait].into_iter().flatten().min();
+        let timeout = earliest([self.own_wait(), max_wait]);
         match self.poll.poll(&mut self.events, timeout) {
             // The signal itself arrives as an event.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
