@@ -132,7 +132,8 @@ pub struct Publish {
     pub idempotency_key: Option<Box<str>>,
 }
 
-/// A publication's JSON object without its offset and its last brace: `{"data":{"x":1}`.
+/// A publication's JSON object without its offset and its last brace: `{"data":{"x":1}`. An engine gives back what it was
+/// given: nobody looks again whether it is JSON on one line.
 pub type PublicationBody = Bytes;
 
 /// How much of a history is kept.
