@@ -16,7 +16,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Names a request, so that its answer finds who asked. Chosen by the asker, never used again.
+/// Names a request, so that its answer finds who asked. Chosen by the asker, who does not use it again
+/// before it was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 

@@ -30,7 +30,7 @@ mod waiting;
 
 use crate::config::{HubSettings, SettingError};
 use crate::connection::{CloseReason, LocalReason, PeerReason};
-use crate::engine::{ChannelName, Engine, Event, Full, Request, Shards, Ticket};
+use crate::engine::{ChannelName, Engine, Event, Full, Request, Shards};
 use crate::gateway::{ConnId, Context, TimerId};
 use crate::timer::Time;
 use agents::Agents;
@@ -47,7 +47,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use token::Verifier;
-use waiting::{Operating, Wait};
+use waiting::{Operating, Wait, Waits};
 
 /// Where the hub has its secrets from: numbers that nobody can guess.
 pub type Secrets = Box<dyn FnMut() -> u128>;
@@ -68,10 +68,9 @@ pub struct Hub<E> {
     users: Shards<Arc<str>, Few<ConnId>>,
     agents: Agents,
     outbox: Outbox,
-    waits: HashMap<Ticket, Wait>,
+    waits: Waits,
     operating: HashMap<u64, Operating>,
     outcomes: VecDeque<(u64, Result<Outcome, ErrorCode>)>,
-    last_ticket: u64,
     last_attempt: u16,
     /// Clients whose engine has answered while another was served.
     freed: VecDeque<ConnId>,
@@ -145,10 +144,9 @@ impl<E: Engine> Hub<E> {
             users: Shards::new(),
             agents: Agents::default(),
             outbox: Outbox::default(),
-            waits: HashMap::new(),
+            waits: Waits::default(),
             operating: HashMap::new(),
             outcomes: VecDeque::new(),
-            last_ticket: 0,
             last_attempt: 0,
             freed: VecDeque::new(),
             timers: Slab::new(),
@@ -261,7 +259,7 @@ impl<E: Engine> Hub<E> {
                     if result.is_err() {
                         self.counters.engine_errors += 1;
                     }
-                    if let Some(wait) = self.waits.remove(&ticket) {
+                    if let Some(wait) = self.waits.take(ticket) {
                         self.resolve(cx, wait, result);
                     }
                 }
@@ -277,14 +275,11 @@ impl<E: Engine> Hub<E> {
 
     /// Asks the engine. Nobody is called back where it is full.
     fn submit(&mut self, cx: &Context<'_>, request: Request, wait: Option<Wait>) -> Result<(), Full> {
-        self.last_ticket += 1;
-        let ticket = Ticket(self.last_ticket);
+        let ticket = self.waits.add(wait);
         if let Err(full) = self.engine.submit(ticket, request, cx.now()) {
             self.counters.engine_full += 1;
+            self.waits.take(ticket);
             return Err(full);
-        }
-        if let Some(wait) = wait {
-            self.waits.insert(ticket, wait);
         }
         Ok(())
     }
