@@ -162,7 +162,7 @@ impl Publication {
         out.extend_from_slice(&self.body);
         if self.offset > 0 {
             out.extend_from_slice(b",\"offset\":");
-            out.extend_from_slice(self.offset.to_string().as_bytes());
+            serde_json::to_writer(&mut *out, &self.offset).expect("a number always serializes, and memory takes it");
         }
         out.push(b'}');
     }
