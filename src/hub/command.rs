@@ -25,14 +25,16 @@ pub struct Command<'a> {
 }
 
 /// What a command asks for. A text that is missing is empty; what is missing or empty and must not be, the hub judges.
+///
+/// A command is moved a dozen times on its way out of the parser, so what is large and rare is boxed.
 #[derive(Debug)]
 pub enum Method<'a> {
     /// `{}`: the answer to our ping.
     Pong,
     /// The first command of a connection.
-    Connect(Connect<'a>),
+    Connect(Box<Connect<'a>>),
     /// A channel is to be heard.
-    Subscribe(Subscribe<'a>),
+    Subscribe(Box<Subscribe<'a>>),
     /// A channel is to be heard no more.
     Unsubscribe {
         /// Which.
@@ -210,8 +212,8 @@ impl<'de> Visitor<'de> for CommandVisitor {
 /// The method that the value behind `key` asks for; `None` where it is `null`.
 fn next_method<'de, A: MapAccess<'de>>(key: &Key, map: &mut A) -> Result<Option<Method<'de>>, A::Error> {
     match key {
-        Key::Connect => body(map, Method::Connect),
-        Key::Subscribe => body(map, Method::Subscribe),
+        Key::Connect => body(map, |connect| Method::Connect(Box::new(connect))),
+        Key::Subscribe => body(map, |subscribe| Method::Subscribe(Box::new(subscribe))),
         Key::Unsubscribe => body(map, |Channel { channel }| Method::Unsubscribe { channel }),
         Key::Publish => body(map, |fields::Publish { channel, data, idempotency_key }| Method::Publish {
             channel,
