@@ -10,7 +10,7 @@ use tidegate::config::Settings;
 use tidegate::connection::ListenWire;
 use tidegate::gateway::{ConnId, Gateway, MAX_EVENTS, Peer, Reactor, Received, Seed, Sockets};
 use tidegate::timer::Time;
-use tidegate::wire::Wire;
+use tidegate::wire::{Prepared, Wire};
 
 const CONNECTIONS: usize = 100_000;
 
@@ -113,4 +113,12 @@ fn a_drain_that_is_behind_its_time_ends_five_hundred_a_turn() {
     let mut reactor = world();
     reactor.gateway_mut().begin_drain(Time::ZERO);
     check(&mut reactor, Time::from_millis(9_000), 512, CONNECTIONS * 9 / 10 + 1, |counts| counts.shuts + counts.closes);
+}
+
+#[test]
+fn a_message_to_a_hundred_thousand_leaves_a_thousand_a_turn() {
+    let mut reactor = world();
+    let message = Prepared::text(String::from("to all"));
+    reactor.run(Time::ZERO, |_, cx| assert_eq!(cx.broadcast(&message), CONNECTIONS));
+    check(&mut reactor, Time::ZERO, MAX_EVENTS, CONNECTIONS, |counts| counts.writes);
 }

@@ -181,6 +181,17 @@ impl<'a> Context<'a> {
         self.core.timers.arm(self.now + wait, token)
     }
 
+    /// Asks for [`Handler::on_turn`](super::Handler::on_turn), once, in the next turn of the loop, which then begins at
+    /// once. So long work is done in slices, between which connections are flushed and served.
+    pub fn ask_turn(&mut self) {
+        self.core.wants_turn = true;
+    }
+
+    /// Connections with bytes to send that have yet to be flushed: what a turn leaves of them, the next ones go on with.
+    pub fn unflushed(&self) -> usize {
+        self.core.dirty.len()
+    }
+
     /// Cancels a timer. False where it has rung or was cancelled.
     pub fn cancel_timer(&mut self, id: TimerId) -> bool {
         self.core.timers.cancel(id)

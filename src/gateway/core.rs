@@ -106,8 +106,10 @@ pub(super) struct Core {
     pub(super) dirty: VecDeque<ConnId>,
     /// The last broadcast went from the last connection to the first.
     pub(super) walks_back: bool,
-    /// Some connection has passed its soft limit: flush before serving the next.
-    pub(super) pressed: bool,
+    /// Connections that have passed their soft limit: to be flushed before the next is served.
+    pub(super) pressed: Vec<ConnId>,
+    /// The handler wants to be called in the next turn, whatever happens.
+    pub(super) wants_turn: bool,
     /// Bytes that were read from connections before these were held, in pooled memory.
     pub(super) rests: BTreeMap<ConnId, Rest>,
     /// Connections that go on, in the order they were let go.
@@ -153,7 +155,8 @@ impl Core {
             drain: None,
             dirty: VecDeque::new(),
             walks_back: false,
-            pressed: false,
+            pressed: Vec::new(),
+            wants_turn: false,
             rests: BTreeMap::new(),
             resumed: VecDeque::new(),
             drained: VecDeque::new(),
@@ -230,6 +233,7 @@ impl Core {
         self.spare_queues.truncate(self.spare_queues.len() / 2);
         self.spare_queues.shrink_to(self.spare_queues.len() * 2);
         self.dirty.shrink_to(self.dirty.len() * 2);
+        self.pressed.shrink_to(self.pressed.len() * 2);
         self.ended.shrink_to(self.ended.len() * 2);
         self.resumed.shrink_to(self.resumed.len() * 2);
         self.drained.shrink_to(self.drained.len() * 2);

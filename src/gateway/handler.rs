@@ -92,6 +92,11 @@ pub trait Handler {
         let _ = (cx, token);
     }
 
+    /// The turn has come that [`Context::ask_turn`] asked for: connections were flushed since.
+    fn on_turn(&mut self, cx: &mut Context<'_>) {
+        let _ = cx;
+    }
+
     /// Another thread woke the loop through its handle.
     fn on_woken(&mut self, cx: &mut Context<'_>) {
         let _ = cx;

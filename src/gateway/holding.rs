@@ -35,9 +35,10 @@ impl<H: Handler> Gateway<H> {
         Some(id)
     }
 
-    /// Whether a connection waits to go on, or a handler to hear of a drained queue.
+    /// Whether a connection waits to be flushed or to go on, or a handler to be called.
     pub fn has_unserved(&self) -> bool {
-        !self.core.resumed.is_empty() || !self.core.drained.is_empty()
+        let core = &self.core;
+        !core.dirty.is_empty() || core.wants_turn || !core.resumed.is_empty() || !core.drained.is_empty()
     }
 }
 

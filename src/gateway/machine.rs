@@ -135,6 +135,13 @@ impl<H: Handler> Gateway<H> {
         self.core.slots.get(id).map(|slot| slot.connection.phase())
     }
 
+    /// Calls a handler that had asked for this turn.
+    pub(super) fn deliver_turn(&mut self, now: Time) {
+        if std::mem::take(&mut self.core.wants_turn) {
+            self.call(None, now, |handler, cx| handler.on_turn(cx));
+        }
+    }
+
     pub(super) fn call(&mut self, id: Option<ConnId>, now: Time, task: impl FnOnce(&mut H, &mut Context<'_>)) {
         guarded(&mut self.core, &mut self.handler, id, now, None, task);
     }

@@ -175,7 +175,9 @@ impl Core {
         queue(&mut slot.connection, &mut self.pool);
         let after = slot.connection.queued_bytes();
         let soft = self.settings.write_queue_soft_bytes;
-        self.pressed |= before <= soft && after > soft;
+        if before <= soft && after > soft {
+            self.pressed.push(id);
+        }
         self.close_if_slow(id, now);
     }
 
@@ -200,7 +202,9 @@ impl Core {
         slot.connection.queue_copy(bytes, now, &mut self.pool);
         self.queued += bytes.len();
         let soft = self.settings.write_queue_soft_bytes;
-        self.pressed |= before <= soft && before + bytes.len() > soft;
+        if before <= soft && before + bytes.len() > soft {
+            self.pressed.push(id);
+        }
     }
 }
 

@@ -27,22 +27,27 @@ impl<H: Handler> Gateway<H> {
         now: Time,
         mut write: impl FnMut(ConnId, &[IoSlice<'_>]) -> io::Result<usize>,
     ) -> Option<(ConnId, FlushOutcome)> {
-        let id = self.core.dirty.pop_front()?;
-        let Core { slots, bundles, queued, counters, .. } = &mut self.core;
-        let Some(slot) = slots.get_mut(id) else {
-            return Some((id, FlushOutcome::default()));
+        let (id, slot) = loop {
+            let id = self.core.dirty.pop_front()?;
+            let Some(slot) = self.core.slots.get_mut(id) else {
+                continue;
+            };
+            slot.dirty = false;
+            // It may have been flushed since, by itself.
+            if !slot.is_at_ease() && slot.connection.phase() != Phase::Closed {
+                break (id, slot);
+            }
         };
-        slot.dirty = false;
         // Nearly all of many connections have just a run to be sent.
         if let Some(run) = slot.run.filter(|_| slot.watch == Watch::Off && slot.is_idle()) {
-            let bytes = bundles.bytes(run);
+            let bytes = self.core.bundles.bytes(run);
             let len = bytes.len();
             let written = write(id, &[IoSlice::new(bytes)]);
             if matches!(written, Ok(sent) if sent == len) {
                 slot.run = None;
-                bundles.release(run);
-                *queued -= len;
-                counters.bytes_out += len as u64;
+                self.core.bundles.release(run);
+                self.core.queued -= len;
+                self.core.counters.bytes_out += len as u64;
                 return Some((id, FlushOutcome { reads_to_end: slot.reads_to_end, ..FlushOutcome::default() }));
             }
             return Some((id, self.after_run(id, written, now)));
@@ -50,9 +55,11 @@ impl<H: Handler> Gateway<H> {
         Some((id, self.flush(id, now, |slices| write(id, slices))))
     }
 
-    /// Whether some connection is over its soft limit: flush all dirty ones before serving the next.
-    pub fn take_pressed(&mut self) -> bool {
-        std::mem::take(&mut self.core.pressed)
+    /// The next connection that has passed its soft limit: flush it before serving another, so that nobody is slow for
+    /// what it had no chance to take.
+    #[inline]
+    pub fn poll_pressed(&mut self) -> Option<ConnId> {
+        self.core.pressed.pop()
     }
 
     /// Sends what waits for a connection through `write`, which takes slices as a vectored write does.

@@ -366,9 +366,9 @@ impl<E: Engine> Hub<E> {
     pub(super) fn set_standing(&mut self, id: ConnId, key: ChannelKey, standing: Standing) {
         let at = self.clients.get(id).and_then(|client| client.subscription(key)).map(|subscription| subscription.at);
         if let (Some(at), Some(channel)) = (at, self.channels.get_mut(key))
-            && let Some(subscriber) = channel.subscribers.get_mut(at as usize)
+            && let Some(subscriber) = channel.subscribers.get(at as usize)
         {
-            subscriber.standing = standing;
+            channel.subscribers[at as usize].standing = channel.standing_of(subscriber, standing);
         }
     }
 

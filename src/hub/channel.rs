@@ -1,5 +1,6 @@
 //! Channels: who hears of them, and how far each has heard.
 
+use super::fan_out::UnderWay;
 use super::namespace::NamespaceKey;
 use super::recovery;
 use crate::engine::{ChannelName, Epoch, Page, Publication, Query, Shards};
@@ -14,7 +15,7 @@ pub(super) type ChannelKey = u32;
 /// How a subscriber stands to what is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It has had everything up to the channel's own position.
+    /// It has had everything up to the channel's own position, or is on the way of what it has not.
     Live,
     /// It is being answered; what is published meanwhile is kept for it with the channel.
     Buffering,
@@ -42,6 +43,9 @@ pub(super) struct Channel {
     pub(super) subscribers: Vec<Subscriber>,
     /// The newest publication that was handed to subscribers, and the life it belongs to.
     pub(super) position: Option<(u64, Epoch)>,
+    /// Publications that some of them have yet to get, those first that fewest have.
+    #[allow(clippy::box_collection)]
+    pub(super) under_way: Option<Box<Vec<UnderWay>>>,
     /// What was published while some of the subscribers are being answered.
     buffering: Option<Box<Buffering>>,
     /// The last part of the history that was read, and when: as good as new within the same turn of the loop.
@@ -238,6 +242,7 @@ impl Channels {
             namespace,
             subscribers: Vec::new(),
             position: None,
+            under_way: None,
             buffering: None,
             read: None,
         };

@@ -208,6 +208,13 @@ impl Clients {
         self.0.get_mut(id.slot()).filter(|client| client.id == id)
     }
 
+    /// A client's place among the subscribers of a channel.
+    pub(super) fn set_place(&mut self, id: ConnId, channel: ChannelKey, at: usize) {
+        if let Some(subscription) = self.get_mut(id).and_then(|client| client.subscription_mut(channel)) {
+            subscription.at = u32::try_from(at).expect("connections are fewer than 2^32");
+        }
+    }
+
     /// The connection that holds this session.
     pub(super) fn holder(&self, secret: Secret) -> Option<ConnId> {
         self.0.get(secret.slot()).filter(|client| client.session == Some(secret)).map(|client| client.id)

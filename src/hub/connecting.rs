@@ -300,7 +300,7 @@ impl<E: Engine> Hub<E> {
         let channel = self.channels.get(key)?;
         let subscriber = channel.subscribers.get(subscription.at as usize)?;
         let offset = match subscriber.standing {
-            Standing::Live => channel.position.as_ref().map(|(top, _)| *top),
+            Standing::Live => channel.heard(subscription.at as usize),
             Standing::Ahead(at) | Standing::Lagging(at) => Some(at),
             Standing::Buffering => return None,
         };

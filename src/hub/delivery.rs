@@ -3,7 +3,6 @@
 use super::channel::{ChannelKey, Standing, Step, Subscriber};
 use super::waiting::Wait;
 use super::{Hub, push};
-use crate::config::Slow;
 use crate::engine::{Done, Engine, EngineError, Epoch, Page, Publication, Query, Request};
 use crate::gateway::{ConnId, Context, Offer};
 use crate::wire::Prepared;
@@ -34,38 +33,7 @@ impl<E: Engine> Hub<E> {
         }
         self.counters.publications += 1;
         let push = Prepared::known_text(push::publication(name, publication));
-        self.fan_out(cx, key, publication.offset, &push);
-    }
-
-    fn fan_out(&mut self, cx: &mut Context<'_>, key: ChannelKey, offset: u64, push: &Prepared) {
-        let Self { channels, namespaces, outbox, counters, .. } = self;
-        let Some(channel) = channels.get_mut(key) else {
-            return;
-        };
-        let slow = namespaces.get(channel.namespace).slow;
-        for subscriber in &mut channel.subscribers {
-            if !subscriber.is_next(offset) {
-                continue;
-            }
-            let is_sent = match slow {
-                _ if outbox.is_for(subscriber.id) => {
-                    outbox.tell(cx, subscriber.id, |out| out.extend_from_slice(push.body()));
-                    true
-                }
-                Slow::Lag if offset > 0 && subscriber.is_positioned => {
-                    let offer = cx.offer(subscriber.id, push);
-                    if offer == Offer::Full {
-                        subscriber.standing = Standing::Lagging(offset - 1);
-                        counters.lagged += 1;
-                    }
-                    offer == Offer::Sent
-                }
-                Slow::Drop => cx.offer(subscriber.id, push) == Offer::Sent,
-                // Who leaves too much waiting is closed by the gateway.
-                Slow::Lag | Slow::Disconnect => cx.send_prepared(subscriber.id, push).is_ok(),
-            };
-            counters.deliveries += u64::from(is_sent);
-        }
+        self.fan_out(cx, key, publication.offset, push);
     }
 
     /// Tells those who want to hear of it that somebody came or left.
@@ -178,9 +146,10 @@ impl<E: Engine> Hub<E> {
 
     /// Whoever keeps a position in this channel has lost it, but one.
     pub(super) fn lose_positions(&mut self, cx: &mut Context<'_>, key: ChannelKey, except: Option<ConnId>) {
-        let Some(channel) = self.channels.get(key) else {
+        let Some(channel) = self.channels.get_mut(key) else {
             return;
         };
+        channel.spare_positioned();
         let losers = channel.subscribers.iter().filter(|subscriber| {
             subscriber.is_positioned && subscriber.standing != Standing::Buffering && Some(subscriber.id) != except
         });
@@ -239,7 +208,7 @@ impl<E: Engine> Hub<E> {
 impl Subscriber {
     /// Whether it gets the publication with this offset now; 0 is in no order.
     #[inline]
-    fn is_next(&mut self, offset: u64) -> bool {
+    pub(super) fn is_next(&mut self, offset: u64) -> bool {
         match self.standing {
             Standing::Live => true,
             Standing::Buffering => false,

@@ -2,7 +2,7 @@
 //!
 //! [`Hub`] is a handler without framing, sockets or a clock: commands come in as documents, replies and pushes go out as
 //! documents. `command` and `reply`/`push` are JSON in and out; `connecting`, `subscribing`, `publishing` and
-//! `delivery` are what happens in between; `operation` is what back ends ask for.
+//! `delivery` are what happens in between, `fan_out` how very many hear of it; `operation` is what back ends ask for.
 
 mod agents;
 mod beginning;
@@ -13,6 +13,7 @@ pub mod command;
 mod connecting;
 mod delivery;
 mod execution;
+mod fan_out;
 mod few;
 pub(crate) mod json;
 mod namespace;
@@ -37,6 +38,7 @@ use agents::Agents;
 use channel::Channels;
 use client::{Client, Clients, Stage};
 use codes::ErrorCode;
+use fan_out::FanOuts;
 use few::Few;
 use namespace::Namespaces;
 use operation::Outcome;
@@ -68,6 +70,7 @@ pub struct Hub<E> {
     users: Shards<Arc<str>, Few<ConnId>>,
     agents: Agents,
     outbox: Outbox,
+    fan_outs: FanOuts,
     waits: Waits,
     operating: HashMap<u64, Operating>,
     outcomes: VecDeque<(u64, Result<Outcome, ErrorCode>)>,
@@ -109,6 +112,8 @@ pub struct HubCounters {
     pub publications: u64,
     /// Copies of them handed to connections.
     pub deliveries: u64,
+    /// Of the publications, told to a channel's subscribers in slices.
+    pub sliced: u64,
     /// Subscribers that fell behind and are served from the history.
     pub lagged: u64,
     /// Subscriptions ended because a position was lost.
@@ -144,6 +149,7 @@ impl<E: Engine> Hub<E> {
             users: Shards::new(),
             agents: Agents::default(),
             outbox: Outbox::default(),
+            fan_outs: FanOuts::default(),
             waits: Waits::default(),
             operating: HashMap::new(),
             outcomes: VecDeque::new(),

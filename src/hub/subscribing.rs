@@ -143,19 +143,15 @@ impl<E: Engine> Hub<E> {
         let (Some(subscription), Some(channel)) = (client.remove_subscription(key), self.channels.get_mut(key)) else {
             return;
         };
-        let at = subscription.at as usize;
-        if channel.subscribers.swap_remove(at).standing == Standing::Buffering {
+        let clients = &mut self.clients;
+        let removed = channel.remove_subscriber(subscription.at as usize, |id, at| clients.set_place(id, key, at));
+        if removed.standing == Standing::Buffering {
             channel.end_buffering();
         }
         let name = channel.name.clone();
         let namespace = self.namespaces.get(channel.namespace);
         let (presence, announce) = (namespace.presence, namespace.join_leave);
         let is_empty = channel.subscribers.is_empty();
-        if let Some(moved) = channel.subscribers.get(at).map(|subscriber| subscriber.id)
-            && let Some(moved) = self.clients.get_mut(moved).and_then(|client| client.subscription_mut(key))
-        {
-            moved.at = subscription.at;
-        }
         self.set_subscription_end(cx, id, &name, None);
         if subscription.is_member
             && let Some(client) = self.clients.get(id)

@@ -35,6 +35,8 @@ pub struct Counters {
     pub handler_panics: u64,
     /// Times that accepting paused because the system had nothing left to accept with.
     pub accept_pauses: u64,
+    /// Turns that left connections still to be flushed to the next one.
+    pub turns_cut: u64,
 }
 
 impl Counters {

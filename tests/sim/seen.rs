@@ -51,6 +51,7 @@ situations! {
     StopWaiting: "stopped with bytes waiting",
     Farewell: "handler sent to others when one had closed",
     PartialWrite: "partial write went on later",
+    FlushLeftOver: "connections left to the next turn to be flushed",
     InterruptedRead: "read interrupted",
     TimerRang: "handler timer rang",
     TimerCancelled: "handler timer cancelled",

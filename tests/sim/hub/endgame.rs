@@ -180,7 +180,9 @@ impl World<'_> {
             return broken("something is left when all have gone", None, format!("{tables:?} {kept:?}"));
         }
         self.seen.hit(Situation::Empty);
-        self.seen.hit_if(gateway.handler().hub().counters().lagged > 0, Situation::Lagged);
+        let counters = gateway.handler().hub().counters();
+        self.seen.hit_if(counters.lagged > 0, Situation::Lagged);
+        self.seen.hit_if(counters.sliced > 0, Situation::Sliced);
         self.seen.hit_if(desk.overtaken > 0, Situation::AnswerLate);
         Ok(())
     }
