@@ -9,7 +9,7 @@ use super::state::{Connection, LEAVE, Socket, State};
 use super::{Action, ClientOptions, EndReason, Event, Wait};
 use crate::config::SettingError;
 use crate::connection::{Broken, CloseReason, PeerReason};
-use crate::timer::{Jitter, Time};
+use crate::timer::{Jitter, Time, earliest};
 use crate::wire::websocket::CloseCode;
 use crate::wire::{OwnedMessage, Wire};
 use std::collections::VecDeque;
@@ -282,7 +282,7 @@ impl Client {
             State::Connected(connection) => connection.heartbeat.deadline(&self.options),
             State::GaveUp | State::Stopped => None,
         };
-        [leaves_at, due_at].into_iter().flatten().min()
+        earliest([leaves_at, due_at])
     }
 
     fn handle_end(&mut self, reason: EndReason, now: Time) {

@@ -3,7 +3,7 @@
 use super::machine::{Asker, Connection, Expects, Phase};
 use super::{CloseReason, LocalReason, PeerReason};
 use crate::config::Settings;
-use crate::timer::Time;
+use crate::timer::{Time, earliest};
 use crate::wire::Wire;
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ impl Connection {
         };
         let hears = self.is_live() && !matches!(self.phase, Phase::Http { .. });
         let silence = if hears { self.silence_deadline(settings) } else { None };
-        [phase, self.stall_deadline(settings), silence].into_iter().flatten().min()
+        earliest([phase, self.stall_deadline(settings), silence])
     }
 
     /// Acts on a due deadline; early or repeated calls do nothing.
@@ -99,9 +99,7 @@ impl Connection {
 
     /// None of these counts while its bytes are not read: it could not show life, or finish what it began.
     fn silence_deadline(&self, settings: &Settings) -> Option<Time> {
-        let deadlines =
-            [self.heartbeat_deadline(settings), self.idle_deadline(settings), self.probe_deadline(settings)];
-        deadlines.into_iter().flatten().min()
+        earliest([self.heartbeat_deadline(settings), self.idle_deadline(settings), self.probe_deadline(settings)])
     }
 
     fn heartbeat_deadline(&self, settings: &Settings) -> Option<Time> {

@@ -16,7 +16,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Names a request, so that its answer finds who asked. Chosen by the asker, never used again.
+/// Names a request, so that its answer finds who asked. Chosen by the asker, who does not use it again
+/// before it was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
@@ -132,7 +133,8 @@ pub struct Publish {
     pub idempotency_key: Option<Box<str>>,
 }
 
-/// A publication's JSON object without its offset and its last brace: `{"data":{"x":1}`.
+/// A publication's JSON object without its offset and its last brace: `{"data":{"x":1}`. An engine gives back what it was
+/// given: nobody looks again whether it is JSON on one line.
 pub type PublicationBody = Bytes;
 
 /// How much of a history is kept.
@@ -160,7 +162,7 @@ impl Publication {
         out.extend_from_slice(&self.body);
         if self.offset > 0 {
             out.extend_from_slice(b",\"offset\":");
-            out.extend_from_slice(self.offset.to_string().as_bytes());
+            serde_json::to_writer(&mut *out, &self.offset).expect("a number always serializes, and memory takes it");
         }
         out.push(b'}');
     }

@@ -5,7 +5,7 @@ use super::handler::Handler;
 use super::id::ConnId;
 use super::machine::Gateway;
 use crate::connection::{CloseReason, Due, LocalReason};
-use crate::timer::{MOVES_PER_POLL, Polled, Time};
+use crate::timer::{MOVES_PER_POLL, Polled, Time, earliest};
 use crate::wire::websocket::Opcode;
 use crate::wire::{Message, Wire};
 use std::time::Duration;
@@ -32,10 +32,7 @@ impl<H: Handler> Gateway<H> {
     /// When [`Gateway::handle_timeouts`] is wanted next.
     pub fn poll_timeout(&self, now: Time) -> Option<Time> {
         let drain = self.core.drain.as_ref().and_then(|drain| drain.next_deadline(now));
-        [self.core.wheel.next_deadline(), self.core.timers.next_deadline(), drain, self.trim_at]
-            .into_iter()
-            .flatten()
-            .min()
+        earliest([self.core.wheel.next_deadline(), self.core.timers.next_deadline(), drain, self.trim_at])
     }
 
     /// The turn is over. Memory it has left behind is looked for later.

@@ -150,12 +150,19 @@ impl<H: Handler> Gateway<H> {
 
     /// Tells the handler of ends. Its answers may end others, so this goes on until all were told; each connection
     /// ends once, which bounds it. Whether there was any.
+    #[inline]
     pub(super) fn deliver_ended(&mut self, now: Time) -> bool {
         let any = !self.core.ended.is_empty();
+        if any {
+            self.tell_ended(now);
+        }
+        any
+    }
+
+    fn tell_ended(&mut self, now: Time) {
         while let Some((id, reason)) = self.core.ended.pop_front() {
             self.call(None, now, |handler, cx| handler.on_closed(cx, id, reason));
         }
-        any
     }
 }
 

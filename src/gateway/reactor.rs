@@ -12,7 +12,7 @@ use super::machine::Gateway;
 use super::receive::{Readiness, Taken};
 use super::transmit::FlushOutcome;
 use crate::connection::Door;
-use crate::timer::Time;
+use crate::timer::{Time, earliest};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 
@@ -210,7 +210,7 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
             return Some(now);
         }
         let accept = self.listeners.iter().filter_map(|(_, acceptor)| acceptor.poll_timeout()).min();
-        [self.gateway.poll_timeout(now), accept].into_iter().flatten().min()
+        earliest([self.gateway.poll_timeout(now), accept])
     }
 
     /// Calls the handler from outside a connection.

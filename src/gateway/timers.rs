@@ -38,18 +38,21 @@ impl Timers {
     }
 
     /// The token of the next timer that rings, `Ok(None)` when none does, `Err` when there is more to sort: call again.
+    #[inline]
     pub(super) fn poll(&mut self, now: Time) -> Result<Option<u64>, Unsorted> {
         match self.wheel.poll(now) {
             Polled::Idle => Ok(None),
             Polled::Working => Err(Unsorted),
-            Polled::Due(key) => {
-                let (_, token) = self.set.remove(key as usize);
-                if self.set.is_empty() {
-                    self.set.shrink_to_fit();
-                }
-                Ok(Some(token))
-            }
+            Polled::Due(key) => Ok(Some(self.ring(key))),
         }
+    }
+
+    fn ring(&mut self, key: u32) -> u64 {
+        let (_, token) = self.set.remove(key as usize);
+        if self.set.is_empty() {
+            self.set.shrink_to_fit();
+        }
+        token
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {

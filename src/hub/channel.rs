@@ -6,6 +6,7 @@ use super::recovery;
 use crate::engine::{ChannelName, Epoch, Page, Publication, Query, Shards};
 use crate::gateway::{ConnId, Pages};
 use crate::timer::Time;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// A channel with subscribers, for as long as it has any.
@@ -196,6 +197,8 @@ impl Channel {
 pub(super) struct Channels {
     by_name: Shards<ChannelName, ChannelKey>,
     channels: Pages<Channel>,
+    /// The one that was found last: who publishes is looked up, and then what was published.
+    last: Cell<ChannelKey>,
 }
 
 impl Channels {
@@ -204,7 +207,18 @@ impl Channels {
     }
 
     pub(super) fn find(&self, name: &str) -> Option<ChannelKey> {
-        self.by_name.get(name).copied()
+        if self.get(self.last.get()).is_some_and(|last| *last.name == *name) {
+            return Some(self.last.get());
+        }
+        let key = *self.by_name.get(name)?;
+        self.last.set(key);
+        Some(key)
+    }
+
+    /// A channel's name to be shared: its own, where anybody hears of it.
+    pub(super) fn name(&self, name: &str) -> ChannelName {
+        let channel = self.find(name).and_then(|key| self.get(key));
+        channel.map_or_else(|| name.into(), |channel| channel.name.clone())
     }
 
     pub(super) fn get(&self, key: ChannelKey) -> Option<&Channel> {

@@ -32,9 +32,7 @@ impl<E: Engine> Hub<E> {
             Step::Next => {}
         }
         self.counters.publications += 1;
-        let Some(push) = prepared(push::publication(name, publication)) else {
-            return;
-        };
+        let push = Prepared::known_text(push::publication(name, publication));
         self.fan_out(cx, key, publication.offset, push);
     }
 
@@ -44,9 +42,7 @@ impl<E: Engine> Hub<E> {
         let Some(channel) = channels.find(name).and_then(|key| channels.get(key)) else {
             return;
         };
-        let Some(push) = prepared(push) else {
-            return;
-        };
+        let push = Prepared::known_text(push);
         let told = channel.subscribers.iter();
         for subscriber in told.filter(|subscriber| subscriber.join_leave && subscriber.standing != Standing::Buffering)
         {
@@ -130,9 +126,7 @@ impl<E: Engine> Hub<E> {
         }
         let (mut sent, mut full) = (at, false);
         for publication in &page.publications {
-            let Some(push) = prepared(push::publication(&name, publication)) else {
-                break;
-            };
+            let push = Prepared::known_text(push::publication(&name, publication));
             match cx.offer(id, &push) {
                 Offer::Sent => sent = publication.offset,
                 Offer::Full => {
@@ -225,11 +219,4 @@ impl Subscriber {
             Standing::Ahead(_) | Standing::Lagging(_) => offset == 0,
         }
     }
-}
-
-/// A push as every wire carries it.
-fn prepared(push: Vec<u8>) -> Option<Prepared> {
-    let text = String::from_utf8(push);
-    debug_assert!(text.is_ok(), "pushes are JSON");
-    text.ok().map(Prepared::text)
 }

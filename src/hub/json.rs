@@ -17,7 +17,9 @@ impl<'o> Fields<'o> {
         Self { out, is_first: true }
     }
 
-    /// Begins a field, whose value the caller appends. `name` needs no escapes.
+    /// Begins a field, whose value the caller appends. `name` needs no escapes. It is always a literal, which is written
+    /// without a call where its length is known.
+    #[inline(always)]
     pub(crate) fn name(&mut self, name: &str) -> &mut Vec<u8> {
         if !std::mem::take(&mut self.is_first) {
             self.out.push(b',');

@@ -31,7 +31,7 @@ mod waiting;
 
 use crate::config::{HubSettings, SettingError};
 use crate::connection::{CloseReason, LocalReason, PeerReason};
-use crate::engine::{ChannelName, Engine, Event, Full, Request, Shards, Ticket};
+use crate::engine::{ChannelName, Engine, Event, Full, Request, Shards};
 use crate::gateway::{ConnId, Context, TimerId};
 use crate::timer::Time;
 use agents::Agents;
@@ -49,7 +49,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use token::Verifier;
-use waiting::{Operating, Wait};
+use waiting::{Operating, Wait, Waits};
 
 /// Where the hub has its secrets from: numbers that nobody can guess.
 pub type Secrets = Box<dyn FnMut() -> u128>;
@@ -71,10 +71,9 @@ pub struct Hub<E> {
     agents: Agents,
     outbox: Outbox,
     fan_outs: FanOuts,
-    waits: HashMap<Ticket, Wait>,
+    waits: Waits,
     operating: HashMap<u64, Operating>,
     outcomes: VecDeque<(u64, Result<Outcome, ErrorCode>)>,
-    last_ticket: u64,
     last_attempt: u16,
     /// Clients whose engine has answered while another was served.
     freed: VecDeque<ConnId>,
@@ -151,10 +150,9 @@ impl<E: Engine> Hub<E> {
             agents: Agents::default(),
             outbox: Outbox::default(),
             fan_outs: FanOuts::default(),
-            waits: HashMap::new(),
+            waits: Waits::default(),
             operating: HashMap::new(),
             outcomes: VecDeque::new(),
-            last_ticket: 0,
             last_attempt: 0,
             freed: VecDeque::new(),
             timers: Slab::new(),
@@ -267,7 +265,7 @@ impl<E: Engine> Hub<E> {
                     if result.is_err() {
                         self.counters.engine_errors += 1;
                     }
-                    if let Some(wait) = self.waits.remove(&ticket) {
+                    if let Some(wait) = self.waits.take(ticket) {
                         self.resolve(cx, wait, result);
                     }
                 }
@@ -283,14 +281,11 @@ impl<E: Engine> Hub<E> {
 
     /// Asks the engine. Nobody is called back where it is full.
     fn submit(&mut self, cx: &Context<'_>, request: Request, wait: Option<Wait>) -> Result<(), Full> {
-        self.last_ticket += 1;
-        let ticket = Ticket(self.last_ticket);
+        let ticket = self.waits.add(wait);
         if let Err(full) = self.engine.submit(ticket, request, cx.now()) {
             self.counters.engine_full += 1;
+            self.waits.take(ticket);
             return Err(full);
-        }
-        if let Some(wait) = wait {
-            self.waits.insert(ticket, wait);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use crate::connection::{CloseReason, LocalReason};
 use crate::gateway::{ConnId, Context};
-use crate::wire::Message;
+use crate::wire::{Kind, Message};
 
 /// The answers to one message, with a line end between them.
 #[derive(Debug, Default)]
@@ -95,10 +95,6 @@ impl Outbox {
 
 /// Sends documents. A connection that is gone, or can't take them, has its reason counted by the gateway.
 fn send(cx: &mut Context<'_>, id: ConnId, documents: &[u8]) {
-    match std::str::from_utf8(documents) {
-        Ok(text) => {
-            let _ = cx.send(id, Message::text(text));
-        }
-        Err(_) => debug_assert!(false, "documents are JSON"),
-    }
+    debug_assert!(std::str::from_utf8(documents).is_ok(), "documents are JSON");
+    let _ = cx.send(id, Message::new(documents, Kind::Text));
 }

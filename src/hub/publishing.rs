@@ -45,7 +45,8 @@ impl<E: Engine> Hub<E> {
         if !fits_a_push(cx, channel, &body) {
             return self.fail(cx, id, command, ErrorCode::LimitExceeded);
         }
-        let publish = Publish { channel: channel.into(), body, history, idempotency_key: key.map(Into::into) };
+        let publish =
+            Publish { channel: self.channels.name(channel), body, history, idempotency_key: key.map(Into::into) };
         let kind = if key.is_some() { CommandKind::PublishWithKey } else { CommandKind::Publish };
         self.ask(cx, id, command, None, kind, Request::Publish(publish));
     }

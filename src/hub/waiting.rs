@@ -5,8 +5,9 @@ use super::beginning::SubscribeWait;
 use super::codes::ErrorCode;
 use super::operation::Outcome;
 use super::reply;
-use crate::engine::{ChannelName, Done, Engine, EngineError, Epoch, Position, Query};
+use crate::engine::{ChannelName, Done, Engine, EngineError, Epoch, Position, Query, Ticket};
 use crate::gateway::{ConnId, Context};
+use slab::Slab;
 
 /// Who waits.
 #[derive(Debug)]
@@ -50,6 +51,49 @@ pub(super) struct Operating {
     pub(super) parts: Option<Vec<Result<Option<Position>, ErrorCode>>>,
     /// Of a history: what it is asked for after.
     pub(super) since: Option<(u64, Epoch)>,
+}
+
+/// Who waits, by ticket: a place in a table, and a count that makes it another one each time. So an answer finds who asked
+/// without a hash.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    table: Slab<(Ticket, Wait)>,
+    count: u32,
+}
+
+/// The place in a ticket with which nobody waits.
+const NOWHERE: usize = u32::MAX as usize;
+/// Room that stays when nobody waits any more.
+const MAX_KEPT: usize = 1_024;
+
+impl Waits {
+    /// Who waits for answers.
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// A ticket for a request, and for who waits for its answer, if anybody does.
+    pub(super) fn add(&mut self, wait: Option<Wait>) -> Ticket {
+        self.count = self.count.wrapping_add(1);
+        let place = if wait.is_some() { self.table.vacant_key() } else { NOWHERE };
+        assert!(place <= NOWHERE, "fewer than 2^32 wait");
+        let ticket = Ticket(u64::from(self.count) << 32 | place as u64);
+        if let Some(wait) = wait {
+            self.table.insert((ticket, wait));
+        }
+        ticket
+    }
+
+    /// Who waits for this answer.
+    pub(super) fn take(&mut self, ticket: Ticket) -> Option<Wait> {
+        let place = (ticket.0 & NOWHERE as u64) as usize;
+        self.table.get(place).filter(|(own, _)| *own == ticket)?;
+        let (_, wait) = self.table.remove(place);
+        if self.table.is_empty() && self.table.capacity() > MAX_KEPT {
+            self.table = Slab::new();
+        }
+        Some(wait)
+    }
 }
 
 impl<E: Engine> Hub<E> {

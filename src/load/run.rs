@@ -3,6 +3,7 @@
 
 use super::crowd::Outcome;
 use super::{Crowd, End, Lines, Moment, Opened, Play, Record, Ticket};
+use crate::timer::earliest;
 use std::time::Duration;
 
 /// What a scene can reach while it acts.
@@ -385,7 +386,6 @@ impl<S: Scene> Play for Run<S> {
             Phase::Opening | Phase::Draining => None,
         };
         let watch = (!self.scene.is_at_rest()).then(|| self.progress.0 + self.plan.patience);
-        let others = [phase, watch, self.record.tick_at(), self.scene.next_at(), self.crowd.next_at()];
-        others.into_iter().flatten().min()
+        earliest([phase, watch, self.record.tick_at(), self.scene.next_at(), self.crowd.next_at()])
     }
 }

@@ -13,7 +13,7 @@ use crate::config::{SettingError, Settings};
 use crate::connection::CloseReason;
 use crate::gateway::{ConnId, Gateway, Handler, MAX_EVENTS, Reactor, Readiness, Seed};
 use crate::stats::Counters;
-use crate::timer::Time;
+use crate::timer::{Time, earliest};
 use crate::wire::Prepared;
 use mio::event::Event;
 use mio::{Events, Poll, Token, Waker};
@@ -194,7 +194,7 @@ impl<H: Handler> EventLoop<H> {
     }
 
     fn wait(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
-        let timeout = [self.own_wait(), max_wait].into_iter().flatten().min();
+        let timeout = earliest([self.own_wait(), max_wait]);
         if self.busy_poll.is_zero() || self.events.is_empty() {
             return self.poll(timeout);
         }

@@ -8,4 +8,5 @@ mod wheel;
 
 pub use jitter::Jitter;
 pub use time::Time;
+pub(crate) use time::earliest;
 pub use wheel::{MOVES_PER_POLL, Polled, TICK_MILLIS, Wheel};

@@ -49,6 +49,8 @@ pub struct Wheel {
     /// The slot that begins at `tick` and is emptied before any other is looked at. At level 0 its entries are due; above,
     /// they are on their way down, and only here may an entry lie higher than its tick demands.
     open: Slot,
+    /// The slot with entries that begins first, and when. Until that is reached nothing has to be looked for.
+    next: Option<(Slot, u64)>,
 }
 
 /// What one call of [`Wheel::poll`] came to.
@@ -68,7 +70,7 @@ impl Wheel {
     pub fn new(now: Time) -> Wheel {
         let tick = tick_reached(now);
         let slots = Lists::new(SLOTS);
-        Wheel { slots, tick, reached: tick, open: Slot::of_tick(tick) }
+        Wheel { slots, tick, reached: tick, open: Slot::of_tick(tick), next: None }
     }
 
     /// Sets the deadline of `key`, in place of the one it may have had, in constant time.
@@ -80,12 +82,18 @@ impl Wheel {
     ///
     /// If `key` is 2^31 or more.
     pub fn arm(&mut self, key: u32, deadline: Time) {
-        self.place(key, tick_of(deadline));
+        let (slot, begin) = self.place(key, tick_of(deadline));
+        if self.next.is_none_or(|(_, next)| begin < next) {
+            self.next = Some((slot, begin));
+        }
+        self.keep_next();
     }
 
     /// Forgets the deadline of `key` in constant time, and says whether it had one.
     pub fn cancel(&mut self, key: u32) -> bool {
-        self.slots.remove(key)
+        let was_armed = self.slots.remove(key);
+        self.keep_next();
+        was_armed
     }
 
     /// When `key` will be due: the deadline it was armed for, rounded up to a whole tick.
@@ -98,31 +106,24 @@ impl Wheel {
     /// It may be before the earliest deadline, when entries must move to a lower level; that happens to an entry at most
     /// once for each level: never to one less than 82 seconds away, to one that is hours away once or twice. `None` if no
     /// key is armed.
+    #[inline]
     pub fn next_deadline(&self) -> Option<Time> {
-        if self.slots.first(self.open.0).is_some() {
-            return Some(moment(self.tick));
-        }
-        self.next_slot().map(|(_, begin)| moment(begin))
+        self.next.map(|(_, begin)| moment(begin))
     }
 
     /// Gives out one key whose deadline is not after `now`: ticks in their order, the keys of one tick in any.
     ///
     /// Each call moves at most 64 entries, so the caller decides how many calls a turn can bear; between them the wheel may
     /// be used freely. A `now` before that of an earlier call counts as that one: time may stand still, but not turn back.
+    #[inline]
     pub fn poll(&mut self, now: Time) -> Polled {
         self.reached = self.reached.max(tick_reached(now));
-        for _ in 0..MOVES_PER_POLL {
-            let Some((key, tick)) = self.first_begun() else {
-                self.open(Slot::of_tick(self.reached), self.reached);
-                return Polled::Idle;
-            };
-            if self.open.is_near() {
-                self.slots.remove(key);
-                return Polled::Due(key);
-            }
-            self.place(key, tick);
+        if self.next.is_none_or(|(_, begin)| begin > self.reached) {
+            return self.rest();
         }
-        Polled::Working
+        let polled = self.serve();
+        self.keep_next();
+        polled
     }
 
     /// How many keys have a deadline.
@@ -140,9 +141,39 @@ impl Wheel {
         self.slots.held_bytes()
     }
 
-    fn place(&mut self, key: u32, tick: u64) {
-        let slot = Slot::holding(tick.max(self.tick), self.tick);
+    fn serve(&mut self) -> Polled {
+        for _ in 0..MOVES_PER_POLL {
+            let Some((key, tick)) = self.first_begun() else {
+                return self.rest();
+            };
+            if self.open.is_near() {
+                self.slots.remove(key);
+                return Polled::Due(key);
+            }
+            self.place(key, tick);
+        }
+        Polled::Working
+    }
+
+    /// Nothing is due: the wheel's tick is that of the clock.
+    #[inline]
+    fn rest(&mut self) -> Polled {
+        self.open(Slot::of_tick(self.reached), self.reached);
+        Polled::Idle
+    }
+
+    /// Puts a key into the slot for its tick; which one that is, and when it begins.
+    fn place(&mut self, key: u32, tick: u64) -> (Slot, u64) {
+        let (slot, begin) = Slot::holding(tick.max(self.tick), self.tick);
         self.slots.put(slot.0, key, tick);
+        (slot, begin)
+    }
+
+    /// Looks for the slot that begins first, if the one that did has lost its last entry.
+    fn keep_next(&mut self) {
+        if self.next.is_some_and(|(slot, _)| !self.slots.is_occupied(slot.0)) {
+            self.next = self.first_slot();
+        }
     }
 
     /// The first entry of the open slot or, if that is empty, of the next slot that has begun.
@@ -150,12 +181,14 @@ impl Wheel {
         if let Some(first) = self.slots.first(self.open.0) {
             return Some(first);
         }
-        let (slot, begin) = self.next_slot()?;
-        if begin > self.reached {
-            return None;
-        }
+        let (slot, begin) = self.next_slot().filter(|(_, begin)| *begin <= self.reached)?;
         self.open(slot, begin);
         self.slots.first(slot.0)
+    }
+
+    /// The occupied slot that begins first, and when: the open one before any other.
+    fn first_slot(&self) -> Option<(Slot, u64)> {
+        if self.slots.is_occupied(self.open.0) { Some((self.open, self.tick)) } else { self.next_slot() }
     }
 
     /// The occupied slot that begins first, and when, as long as the open one is empty. Of those that begin together it
@@ -200,14 +233,15 @@ impl Wheel {
 struct Slot(usize);
 
 impl Slot {
-    /// Where an entry for `tick` lies while the wheel is at `wheel_tick`, which is not after it.
-    fn holding(tick: u64, wheel_tick: u64) -> Slot {
+    /// Where an entry for `tick` lies while the wheel is at `wheel_tick`, which is not after it, and when that begins.
+    fn holding(tick: u64, wheel_tick: u64) -> (Slot, u64) {
         if tick - wheel_tick < NEAR_SLOTS as u64 {
-            return Slot::of_tick(tick);
+            return (Slot::of_tick(tick), tick);
         }
         let reaches = |level: &usize| (tick >> shift(*level)) - (wheel_tick >> shift(*level)) < SLOTS_PER_LEVEL as u64;
         let level = (1..LEVELS).find(reaches).expect("the highest level reaches every tick there is");
-        Slot(base(level) + (tick >> shift(level)) as usize % SLOTS_PER_LEVEL)
+        let number = tick >> shift(level);
+        (Slot(base(level) + number as usize % SLOTS_PER_LEVEL), number << shift(level))
     }
 
     /// The slot of the lowest level for `tick`.

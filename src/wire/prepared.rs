@@ -28,6 +28,13 @@ impl Prepared {
         Self { body: text.into().into(), kind: Kind::Text, ..Self::default() }
     }
 
+    /// Text that the caller has put together from text, so that it need not be looked at again.
+    #[cfg(feature = "hub")]
+    pub(crate) fn known_text(text: Vec<u8>) -> Self {
+        debug_assert!(std::str::from_utf8(&text).is_ok(), "text is UTF-8");
+        Self { body: text.into(), kind: Kind::Text, ..Self::default() }
+    }
+
     /// Bytes that WebSocket receivers get as binary.
     pub fn binary(body: impl Into<Bytes>) -> Self {
         Self { body: body.into(), kind: Kind::Binary, ..Self::default() }

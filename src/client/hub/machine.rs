@@ -14,7 +14,7 @@ use crate::client::websocket::Keys;
 use crate::client::{Action, Client, Refusal};
 use crate::config::SettingError;
 use crate::connection::{CloseReason, PeerReason};
-use crate::timer::{Jitter, Time};
+use crate::timer::{Jitter, Time, earliest};
 use crate::wire::Wire;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind, IoSlice};
@@ -343,14 +343,14 @@ impl HubClient {
             return self.client.poll_timeout();
         }
         let refresh_at = if let Phase::Joined(membership) = &self.phase { membership.refresh_at } else { None };
-        let deadlines = [
+        earliest([
             self.client.poll_timeout(),
             self.commands.deadline(self.options.answer_timeout),
             self.silent_at(),
             refresh_at,
             self.publications.deadline(),
-        ];
-        deadlines.into_iter().flatten().chain(self.channels.values().filter_map(Subscription::deadline)).min()
+            self.channels.values().filter_map(Subscription::deadline).min(),
+        ])
     }
 
     /// Below, where there is no connection, nothing of the program's is waited with.

@@ -8,6 +8,7 @@ use super::history::{History, Ledger};
 use super::presence::Presence;
 use crate::gateway::Pages;
 use crate::timer::{MOVES_PER_POLL, Polled, Time, Wheel};
+use std::cell::Cell;
 use std::time::Duration;
 
 /// Every method that takes the time first forgets what of the channel is due, so that nobody sees the past however late
@@ -15,6 +16,8 @@ use std::time::Duration;
 pub(super) struct Channels {
     by_name: Shards<ChannelName, u32>,
     table: Pages<Channel>,
+    /// The one that was found last: a request looks its channel up more than once.
+    last: Cell<u32>,
     /// One entry a channel, by its number, at or before its deadline: moved only when that comes nearer.
     wheel: Wheel,
     ledger: Ledger,
@@ -45,6 +48,7 @@ impl Channels {
         Self {
             by_name: Shards::new(),
             table: Pages::default(),
+            last: Cell::new(0),
             wheel: Wheel::new(now),
             ledger: Ledger::default(),
             name_bytes: 0,
@@ -77,7 +81,7 @@ impl Channels {
 
     /// The number of a channel that is here, the same as long as it is.
     pub(super) fn find(&mut self, name: &str, now: Time) -> Option<u32> {
-        let number = *self.by_name.get(name)?;
+        let number = self.number(name)?;
         self.settle(number, now);
         if self.channel(number).is_vacant() {
             self.remove(number);
@@ -94,7 +98,7 @@ impl Channels {
     }
 
     pub(super) fn is_heard(&self, name: &str) -> bool {
-        self.by_name.get(name).is_some_and(|&number| self.channel(number).is_heard)
+        self.number(name).is_some_and(|number| self.channel(number).is_heard)
     }
 
     pub(super) fn hear(&mut self, name: &ChannelName, now: Time) -> Result<(), EngineError> {
@@ -268,6 +272,15 @@ impl Channels {
         let channel = self.table.remove(number as usize).expect(HERE);
         self.by_name.remove(&channel.name);
         self.name_bytes -= channel.name.len();
+    }
+
+    fn number(&self, name: &str) -> Option<u32> {
+        if self.table.get(self.last.get() as usize).is_some_and(|last| *last.name == *name) {
+            return Some(self.last.get());
+        }
+        let number = *self.by_name.get(name)?;
+        self.last.set(number);
+        Some(number)
     }
 
     fn channel(&self, number: u32) -> &Channel {

@@ -16,7 +16,7 @@ pub use settings::EngineSettings;
 use super::{
     ChannelName, Done, Engine, EngineError, Event, Full, Member, Position, Publication, Publish, Request, Ticket,
 };
-use crate::timer::Time;
+use crate::timer::{Time, earliest};
 use channels::Channels;
 use results::{Key, Results};
 use std::collections::VecDeque;
@@ -208,8 +208,7 @@ impl Engine for MemoryEngine {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        let deadlines = [self.channels.next_deadline(), self.results.next_deadline()];
-        deadlines.into_iter().flatten().min()
+        earliest([self.channels.next_deadline(), self.results.next_deadline()])
     }
 
     /// Where there is more to let go of than one call may, [`Engine::poll_timeout`] is in the past.

@@ -7,7 +7,7 @@ use super::{DialError, DialUrl, FIRST_TOKEN, MAX_EVENTS, READ_BYTES};
 use crate::client::hub::{HubClient, HubEvent};
 use crate::client::{Action, Client, Event};
 use crate::net::clock::Clock;
-use crate::timer::Time;
+use crate::timer::{Time, earliest};
 use mio::{Events, Poll, Token, Waker};
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
@@ -106,7 +106,7 @@ impl<C: Driven, O: Orders<C>> Driver<C, O> {
 
     fn wait(&mut self, deadline: Option<Time>) -> io::Result<()> {
         let now = self.clock.now();
-        let due = [self.client.poll_timeout(), deadline].into_iter().flatten().min();
+        let due = earliest([self.client.poll_timeout(), deadline]);
         let is_busy = std::mem::take(&mut self.is_touched) || self.link.has_input();
         let timeout = if is_busy { Some(Duration::ZERO) } else { due.map(|at| at.saturating_since(now)) };
         match self.poll.poll(&mut self.events, timeout) {

@@ -99,6 +99,10 @@ impl Lists {
         self.tick(key).map(|tick| (key, tick))
     }
 
+    pub(super) fn is_occupied(&self, list: usize) -> bool {
+        self.occupied[list / 64] >> (list % 64) & 1 == 1
+    }
+
     /// The lowest number of a list that is not empty, among those from `from` on and below `end`.
     pub(super) fn first_occupied(&self, from: usize, end: usize) -> Option<usize> {
         let bits = self.occupied[from / 64] & (u64::MAX << (from % 64));
@@ -172,10 +176,6 @@ impl Lists {
         }
         self.links_mut(Link(prev))[NEXT] = next;
         self.links_mut(Link(next))[PREV] = prev;
-    }
-
-    fn is_occupied(&self, list: usize) -> bool {
-        self.occupied[list / 64] >> (list % 64) & 1 == 1
     }
 
     fn vacate(&mut self, list: usize) {
