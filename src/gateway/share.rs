@@ -58,7 +58,11 @@ impl Core {
             }
         };
         self.walks_back = !self.walks_back;
-        if self.walks_back { slots.iter_mut().rev().for_each(tell) } else { slots.iter_mut().for_each(tell) }
+        if self.walks_back {
+            slots.iter_mut().rev().for_each(tell)
+        } else {
+            slots.iter_mut().for_each(tell)
+        }
         counters.messages_out += receivers as u64;
         receivers + others.into_iter().filter(|id| self.send_prepared(*id, message, now).is_ok()).count()
     }
@@ -87,9 +91,6 @@ impl Core {
         bundles.release(run);
         self.queued -= sent;
         self.counters.bytes_out += sent as u64;
-        if sent > 0 {
-            slot.connection.on_progress(now);
-        }
         if sent > 0 && slot.watch == Watch::Armed && rest.len() <= settings.write_queue_soft_bytes / 2 {
             slot.watch = Watch::Listed;
             drained.push_back(id);
