@@ -11,7 +11,7 @@ use tidegate::config::Settings;
 use tidegate::connection::ListenWire;
 use tidegate::gateway::{AHEAD, ConnId, Gateway, MAX_EVENTS, Peer, Reactor, Received, Seed, Sockets};
 use tidegate::timer::Time;
-use tidegate::wire::Wire;
+use tidegate::wire::{Prepared, Wire};
 
 const CONNECTIONS: usize = 100_000;
 
@@ -156,4 +156,12 @@ fn where_there_are_very_many_who_comes_next_is_looked_at_and_where_there_are_few
         reactor.expect((0..AHEAD).map(|_| stale));
         assert_eq!(reactor.sockets_mut().glances.get() - before, glances);
     }
+}
+
+#[test]
+fn a_message_to_a_hundred_thousand_leaves_a_thousand_a_turn() {
+    let mut reactor = world();
+    let message = Prepared::text(String::from("to all"));
+    reactor.run(Time::ZERO, |_, cx| assert_eq!(cx.broadcast(&message), CONNECTIONS));
+    check(&mut reactor, Time::ZERO, MAX_EVENTS, CONNECTIONS, |counts| counts.writes);
 }

@@ -36,6 +36,7 @@ impl Metrics {
             ("websockets_opened", "WebSocket connections opened.", counters.websockets_opened),
             ("handler_panics", "Calls of the application that panicked.", counters.handler_panics),
             ("accept_pauses", "Times that accepting paused for want of descriptors.", counters.accept_pauses),
+            ("turns_cut", "Turns that left connections still to be flushed to the next one.", counters.turns_cut),
         ] {
             metrics.counter(name, help, value);
         }

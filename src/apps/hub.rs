@@ -46,6 +46,7 @@ impl<E: Engine> HubApp<E> {
             ("hub_errors", "Commands answered by an error.", counters.errors),
             ("hub_publications", "Publications handed to subscribers.", counters.publications),
             ("hub_deliveries", "Copies of publications handed to connections.", counters.deliveries),
+            ("hub_sliced", "Of the publications, handed to a channel in slices.", counters.sliced),
             ("hub_lagged", "Subscribers that fell behind and were served from the history.", counters.lagged),
             ("hub_insufficient", "Subscriptions ended because a position was lost.", counters.insufficient),
             ("hub_recoveries", "Recoveries asked for.", counters.recoveries),

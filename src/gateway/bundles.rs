@@ -58,6 +58,9 @@ impl Place {
     }
 }
 
+/// A table of so many runs is kept.
+const FEW: usize = 256;
+
 /// Longest run: longer ones are better queued for each connection than joined anew.
 pub(super) const MAX_RUN: usize = 64 << 10;
 
@@ -104,9 +107,26 @@ impl Bundles {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.runs.is_empty()
+    /// Runs there are.
+    pub(super) fn count(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Bytes of the table of runs.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.runs.capacity() * size_of::<Run>()
+    }
+
+    /// Whether [`Bundles::trim`] has anything to do: no run is left, and a table of many.
+    pub(super) fn has_slack(&self) -> bool {
+        self.runs.is_empty() && self.runs.capacity() > FEW
+    }
+
+    /// Gives up a table that a burst of different messages has left behind.
+    pub(super) fn trim(&mut self) {
+        if self.has_slack() {
+            self.runs = Slab::new();
+        }
     }
 
     fn step(&mut self, from: Option<RunKey>, message: &Bytes, most: usize) -> Option<RunKey> {
@@ -224,7 +244,7 @@ mod tests {
         let joined = bundles.bytes(run).clone();
         assert_eq!((&joined[..], bundles.bytes(run).as_ptr()), (&b"onetwosix"[..], joined.as_ptr()));
         waiting.iter().flatten().for_each(|run| bundles.release(*run));
-        assert!(bundles.is_empty());
+        assert_eq!(bundles.count(), 0);
     }
 
     #[test]
@@ -233,7 +253,7 @@ mod tests {
         let run = extend(&mut bundles, None, &one);
         assert_eq!(bundles.bytes(run).as_ptr(), one.as_ptr());
         bundles.release(run);
-        assert!(bundles.is_empty() && bundles.last.is_none());
+        assert!(bundles.count() == 0 && bundles.last.is_none());
     }
 
     #[test]
@@ -250,7 +270,7 @@ mod tests {
         bundles.release(one_alone);
         assert_eq!(bundles.bytes(other).to_vec(), b"onesix");
         [both, two_alone, other].into_iter().for_each(|run| bundles.release(run));
-        assert!(bundles.is_empty());
+        assert_eq!(bundles.count(), 0);
     }
 
     #[test]
@@ -262,7 +282,7 @@ mod tests {
         }
         assert_eq!(bundles.runs.len(), 3);
         waiting.iter().flatten().for_each(|run| bundles.release(*run));
-        assert!(bundles.is_empty() && bundles.first == [None; 4]);
+        assert!(bundles.count() == 0 && bundles.first == [None; 4]);
     }
 
     #[test]
@@ -271,6 +291,21 @@ mod tests {
         let both = [&one, &two].into_iter().fold(None, |run, message| bundles.extend(run, message, 6));
         assert!(both.is_some_and(|both| bundles.extend(Some(both), &six, 6).is_none() && bundles.len(Some(both)) == 6));
         assert_eq!(bundles.extend(None, &Bytes::new(), 6), None);
+    }
+
+    #[test]
+    fn a_table_that_many_different_messages_made_large_is_given_up_when_no_run_is_left() {
+        let mut bundles = Bundles::default();
+        let messages: Vec<Bytes> = (0..2000u32).map(|number| number.to_be_bytes().to_vec().into()).collect();
+        let runs: Vec<RunKey> = messages.iter().map(|message| extend(&mut bundles, None, message)).collect();
+        assert!(bundles.held_bytes() >= 2000 * size_of::<Run>() && !bundles.has_slack());
+        runs.into_iter().for_each(|run| bundles.release(run));
+        assert!(bundles.has_slack());
+        bundles.trim();
+        assert_eq!((bundles.held_bytes(), bundles.has_slack()), (0, false));
+        let run = extend(&mut bundles, None, &messages[0]);
+        bundles.trim();
+        assert_eq!(bundles.bytes(run), &messages[0]);
     }
 
     #[test]

@@ -229,7 +229,10 @@ impl Core {
             queued: self.queued,
             lent: self.pool.lent_bytes(),
             kept: self.pool.kept_bytes(),
-            tables: self.slots.held_bytes() + self.wheel.held_bytes() + self.compressor.held_bytes(),
+            tables: self.slots.held_bytes()
+                + self.wheel.held_bytes()
+                + self.bundles.held_bytes()
+                + self.compressor.held_bytes(),
         }
     }
 
@@ -237,6 +240,7 @@ impl Core {
     pub(super) fn trim(&mut self) {
         self.pool.trim();
         self.slots.give_back(PAGES_A_TRIM);
+        self.bundles.trim();
         self.spare_queues.truncate(self.spare_queues.len() / 2);
         self.spare_queues.shrink_to(self.spare_queues.len() * 2);
         self.dirty.shrink_to(self.dirty.len() * 2);
@@ -248,7 +252,8 @@ impl Core {
 
     /// Whether [`Core::trim`] has anything left to do.
     pub(super) fn has_slack(&self) -> bool {
-        self.pool.kept_bytes() > 0 || !self.spare_queues.is_empty() || self.slots.has_emptied()
+        let keeps_tables = self.slots.has_emptied() || self.bundles.has_slack();
+        keeps_tables || self.pool.kept_bytes() > 0 || !self.spare_queues.is_empty()
     }
 
     /// Bytes gathered for a connection, bytes in its queue and those it is sent together with others.

@@ -49,7 +49,7 @@ impl Core {
         self.counters.messages_out += 1;
         match write_parts(parts, write) {
             Ok(sent) if sent == total => self.counters.bytes_out += sent as u64,
-            Ok(sent) => self.on_gathered_sent(id, &parts.concat(), sent, now),
+            Ok(sent) => self.on_large_sent(id, &gathered, parts[1..].concat(), sent, now),
             Err(error) => {
                 self.close(id, CloseReason::from(error.kind()), now);
                 self.drop_connection(id);
@@ -57,6 +57,20 @@ impl Core {
         }
         self.gather.put_back(gathered);
         Ok(())
+    }
+
+    /// Of gathered bytes and a large frame behind them `sent` have left. The rest waits, and the frame by itself: where it
+    /// has not begun, it is dropped if its receiver is slow.
+    fn on_large_sent(&mut self, id: ConnId, gathered: &[u8], frame: Vec<u8>, sent: usize, now: Time) {
+        let first = sent.min(gathered.len());
+        self.on_gathered_sent(id, gathered, first, now);
+        if first == gathered.len() {
+            return self.on_gathered_sent(id, &frame, sent - first, now);
+        }
+        if self.slots.get(id).is_some_and(|slot| slot.connection.is_live()) {
+            self.queued += frame.len();
+            self.with_queue(id, now, |connection, pool| connection.queue_shared(frame.into(), now, pool));
+        }
     }
 }
 

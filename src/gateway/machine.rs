@@ -115,9 +115,11 @@ impl<H: Handler> Gateway<H> {
         self.core.held()
     }
 
-    /// Entries that exist beside the connections themselves: armed deadlines, handler timers, counted addresses.
-    pub fn table_sizes(&self) -> [usize; 3] {
-        [self.core.wheel.len(), self.core.timers.len(), self.core.admission.addresses()]
+    /// Entries that exist beside the connections themselves: armed deadlines, handler timers, counted addresses, runs of
+    /// messages that wait to leave for many alike.
+    pub fn table_sizes(&self) -> [usize; 4] {
+        let Core { wheel, timers, admission, bundles, .. } = &self.core;
+        [wheel.len(), timers.len(), admission.addresses(), bundles.count()]
     }
 
     /// The handler.

@@ -170,7 +170,7 @@ impl<H: Handler> Bench<H> {
         let gateway = self.reactor.gateway();
         let held = gateway.held();
         assert_eq!((gateway.connection_count(), held.queued, held.lent, held.kept), (0, 0, 0, 0));
-        assert_eq!(gateway.table_sizes(), [0, 0, 0]);
+        assert_eq!(gateway.table_sizes(), [0; 4]);
         assert!(self.pipes().ends.is_empty());
     }
 }
@@ -194,6 +194,7 @@ impl Handler for Probe {
             b"panic" => panic!("as asked"),
             b"close" => cx.close(id, CloseReason::Local(LocalReason::Kicked)),
             b"big" => cx.send_prepared(id, &Prepared::new(vec![b'x'; 1000])).unwrap(),
+            b"large" => cx.send(id, &vec![b'L'; 9000]).unwrap(),
             b"ring" => drop(cx.arm_timer(Duration::from_millis(100), 7)),
             other => cx.send(id, other).unwrap(),
         }
@@ -257,6 +258,21 @@ fn a_receiver_that_leaves_too_much_waiting_is_closed_as_slow() {
     bench.receive(id, b"big\nbig\nbig\nbig\nbig\nbig\n");
     assert_eq!(bench.reactor.gateway().handler().closed, [CloseReason::Local(LocalReason::SlowConsumer)]);
     bench.assert_nothing_left();
+}
+
+#[test]
+fn a_large_message_that_has_not_begun_to_leave_is_dropped_for_a_slow_receiver() {
+    let mut bench = Bench::new(Probe::default(), |s| {
+        (s.write_queue_soft_bytes, s.write_queue_hard_bytes, s.max_message_bytes) = (1000, 9100, 100);
+    });
+    let id = bench.open();
+    bench.set_room(id, 50);
+    let small = [&[b'a'; 90][..], b"\n", &[b'b'; 90], b"\n"].concat();
+    bench.receive(id, &[&small[..], b"large\n"].concat());
+    assert_eq!(bench.reactor.gateway().handler().closed, [CloseReason::Local(LocalReason::SlowConsumer)]);
+    assert_eq!(bench.reactor.gateway().held().queued, small.len() - 50, "what was under way, and nothing behind it");
+    bench.set_room(id, usize::MAX);
+    assert_eq!(bench.sent(id), small);
 }
 
 #[test]

@@ -27,22 +27,27 @@ impl<H: Handler> Gateway<H> {
         now: Time,
         mut write: impl FnMut(ConnId, &[IoSlice<'_>]) -> io::Result<usize>,
     ) -> Option<(ConnId, FlushOutcome)> {
-        let id = self.core.dirty.pop_front()?;
-        let Core { slots, bundles, queued, counters, .. } = &mut self.core;
-        let Some(slot) = slots.get_mut(id) else {
-            return Some((id, FlushOutcome::default()));
+        let (id, slot) = loop {
+            let id = self.core.dirty.pop_front()?;
+            let Some(slot) = self.core.slots.get_mut(id) else {
+                continue;
+            };
+            slot.dirty = false;
+            // It may have been flushed since, by itself.
+            if !slot.is_at_ease() && slot.connection.phase() != Phase::Closed {
+                break (id, slot);
+            }
         };
-        slot.dirty = false;
         // Nearly all of many connections have just a run to be sent.
         if let Some(run) = slot.run.filter(|_| slot.watch == Watch::Off && slot.is_idle()) {
-            let bytes = bundles.bytes(run);
+            let bytes = self.core.bundles.bytes(run);
             let len = bytes.len();
             let written = write(id, &[IoSlice::new(bytes)]);
             if matches!(written, Ok(sent) if sent == len) {
                 slot.run = None;
-                bundles.release(run);
-                *queued -= len;
-                counters.bytes_out += len as u64;
+                self.core.bundles.release(run);
+                self.core.queued -= len;
+                self.core.counters.bytes_out += len as u64;
                 return Some((id, FlushOutcome { reads_to_end: slot.reads_to_end, ..FlushOutcome::default() }));
             }
             return Some((id, self.after_run(id, written, now)));

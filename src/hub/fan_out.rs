@@ -92,6 +92,7 @@ impl<E: Engine> Hub<E> {
         if next.left == 0 {
             return;
         }
+        self.counters.sliced += 1;
         match ahead {
             None => self.fan_outs.channels.push_back(key),
             Some((under_way, _)) if under_way >= MAX_UNDER_WAY => _ = self.go_on_with(cx, key, all, all),

@@ -113,6 +113,8 @@ pub struct HubCounters {
     pub publications: u64,
     /// Copies of them handed to connections.
     pub deliveries: u64,
+    /// Of the publications, told to a channel's subscribers in slices.
+    pub sliced: u64,
     /// Subscribers that fell behind and are served from the history.
     pub lagged: u64,
     /// Subscriptions ended because a position was lost.

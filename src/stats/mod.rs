@@ -35,6 +35,8 @@ pub struct Counters {
     pub handler_panics: u64,
     /// Times that accepting paused because the system had nothing left to accept with.
     pub accept_pauses: u64,
+    /// Turns that left connections still to be flushed to the next one.
+    pub turns_cut: u64,
 }
 
 impl Counters {
@@ -53,6 +55,6 @@ pub struct Held {
     pub lent: usize,
     /// Free buffers kept for later.
     pub kept: usize,
-    /// Tables of connections and deadlines.
+    /// Tables of connections, of deadlines and of what many are sent alike.
     pub tables: usize,
 }

@@ -90,6 +90,25 @@ impl Rig {
     }
 
     pub fn with(change: impl FnOnce(&mut HubSettings), change_gateway: impl FnOnce(&mut Settings)) -> Self {
+        Self::build(change, change_gateway, |_| {})
+    }
+
+    /// An insecure hub that tells `subscribers` of a channel's in one turn, and flushes half as many.
+    pub fn in_slices(subscribers: usize, change: impl FnOnce(&mut HubSettings)) -> Self {
+        let insecure = |settings: &mut HubSettings| {
+            settings.insecure = true;
+            change(settings);
+        };
+        let mut rig = Self::build(insecure, |_| {}, |hub| hub.limit_slice(subscribers));
+        rig.reactor.limit_flushes(subscribers / 2);
+        rig
+    }
+
+    fn build(
+        change: impl FnOnce(&mut HubSettings),
+        change_gateway: impl FnOnce(&mut Settings),
+        change_hub: impl FnOnce(&mut Hub<MemoryEngine>),
+    ) -> Self {
         let (mut hub, mut settings) = (HubSettings::default(), Settings::default());
         change(&mut hub);
         change_gateway(&mut settings);
@@ -100,7 +119,9 @@ impl Rig {
         };
         let engine = MemoryEngine::new(&EngineSettings::from(&hub), Box::new(next.clone()), Time::ZERO);
         let secrets = Box::new(move || u128::from(next()) << 64 | u128::from(next()));
-        let app = HubApp::new(Hub::new(hub, engine, secrets).expect("settings in order"));
+        let mut hub = Hub::new(hub, engine, secrets).expect("settings in order");
+        change_hub(&mut hub);
+        let app = HubApp::new(hub);
         let gateway = Gateway::new(app, settings, Seed { jitter: 1, ids: 2 }, Time::ZERO).expect("settings in order");
         let mut reactor = Reactor::new(gateway, Pipes::default());
         reactor.gateway_mut().set_unix_time(BEGAN * 1000, Time::ZERO);
@@ -136,13 +157,32 @@ impl Rig {
         self.told(id)
     }
 
+    /// Says documents, in one turn of the loop after which others may be wanted at once.
+    pub fn say_in_one_turn(&mut self, id: ConnId, documents: &str) {
+        self.put(id, documents);
+        self.reactor.begin_turn(self.now);
+        self.reactor.on_event(id, Readiness { readable: true, ..Readiness::default() }, self.now);
+        self.reactor.end_turn(self.now);
+    }
+
+    /// One turn without an event; whether another is wanted at once.
+    pub fn one_turn(&mut self) -> bool {
+        self.reactor.begin_turn(self.now);
+        self.reactor.end_turn(self.now);
+        self.reactor.poll_timeout(self.now).is_some_and(|due| due <= self.now)
+    }
+
     /// Says documents.
     pub fn say(&mut self, id: ConnId, documents: &str) {
+        self.put(id, documents);
+        self.ready(id, Readiness { readable: true, ..Readiness::default() });
+    }
+
+    fn put(&mut self, id: ConnId, documents: &str) {
         let bytes = format!("{documents}\n").into_bytes();
         if let Some(end) = self.pipes().ends.get_mut(&id) {
             end.arriving.extend_from_slice(&bytes);
         }
-        self.ready(id, Readiness { readable: true, ..Readiness::default() });
     }
 
     /// What a connection was told since it was last asked.
@@ -201,9 +241,7 @@ impl Rig {
 
     fn turn(&mut self) {
         for _ in 0..10_000 {
-            self.reactor.begin_turn(self.now);
-            self.reactor.end_turn(self.now);
-            if self.reactor.poll_timeout(self.now).is_none_or(|due| due > self.now) {
+            if !self.one_turn() {
                 return;
             }
         }

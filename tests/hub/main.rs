@@ -6,4 +6,5 @@
 mod forgetting;
 mod kit;
 mod recovering;
+mod slices;
 mod subscribing;

@@ -2,6 +2,7 @@
 
 use crate::incoming::{Incoming, Item, Rules};
 use crate::outgoing::Outgoing;
+use crate::ways::Shared;
 use crate::websocket::visit::{Asks, Visit};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -64,6 +65,9 @@ pub struct Conn {
     pub reads: u32,
     /// A heartbeat was answered since the last message.
     pub beat: bool,
+    /// What was read last holds several messages, and nothing else of it has to be looked at.
+    pub at_ease: bool,
+    pub shared: Shared,
 }
 
 /// A rate limit: a second's worth at most, refilled steadily.
@@ -150,6 +154,8 @@ impl Conn {
             bytes: settings.max_bytes_per_second.map(|rate| Tokens::new(rate, now)),
             reads: 0,
             beat: false,
+            at_ease: false,
+            shared: Shared::default(),
         }
     }
 

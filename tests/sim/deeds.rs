@@ -195,7 +195,8 @@ impl World<'_> {
         let body = self.compose(sock);
         self.with_peer(sock, |peer, net, rng| {
             let mut bytes = peer.frame(&body, rng);
-            let rest = bytes.split_off(rng.size(0, bytes.len()));
+            let last = bytes.len().saturating_sub(1);
+            let rest = bytes.split_off(if rng.chance(15) { last } else { rng.size(0, bytes.len()) });
             peer.send(net, &bytes, rng);
             peer.rest = rest;
         });

@@ -267,7 +267,7 @@ impl World<'_> {
             );
         }
         let (held, tables) = (self.reactor.gateway().held(), self.reactor.gateway().table_sizes());
-        if (held.queued, held.lent, tables) != (0, 0, [0; 3]) {
+        if (held.queued, held.lent, tables) != (0, 0, [0; 4]) {
             return broken("something outlived all connections", None, format!("{held:?} {tables:?}"));
         }
         if held.kept > 0 {

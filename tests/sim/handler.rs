@@ -266,10 +266,20 @@ impl Recorder {
             b't' => self.arm(cx, u64::from(choice) * 7),
             b'x' => self.cancel(cx),
             b'o' => self.perform(cx, Order::Send { to: other, body, prepared: false }),
+            b'm' if choice >= 160 => self.send_large(cx, id, choice),
             b'm' => self.send_many(cx, id, other, &body),
             b'b' => self.perform(cx, Order::Broadcast { except: None, body }),
             _ => self.apply(cx, id, message),
         }
+    }
+
+    /// Messages of its own to whoever asks, larger than what is gathered, behind one that is gathered.
+    fn send_large(&mut self, cx: &mut Context<'_>, id: ConnId, choice: u8) {
+        let room = cx.settings().write_queue_hard_bytes;
+        let body = vec![b'L'; if choice >= 230 { room - 15 } else { (8 << 10) + 97 * usize::from(choice) }];
+        self.send(cx, id, b"large ones follow", false);
+        self.send(cx, id, &body, false);
+        self.send(cx, id, &body[1..], false);
     }
 
     /// Gathered, shared, gathered again, to oneself and to another: everything must stay in order.

@@ -69,11 +69,13 @@ impl Model {
             return broken("a message after the end", Some(id), show(body));
         }
         seen.hit_if(std::mem::take(&mut conn.beat), Situation::HeartbeatBetween);
+        seen.hit_if(conn.at_ease, Situation::AtEase);
         seen.hit_if(body.is_empty(), Situation::EmptyMessage);
         seen.hit_if(body.len() == max, Situation::AtTheLimit);
         conn.spend_message(now);
         conn.message_at = now;
         conn.first_done = true;
+        self.count_message();
         Ok(())
     }
 
@@ -164,6 +166,7 @@ impl Model {
                     _ => Situation::KickedByOther,
                 };
                 self.seen.hit(inside);
+                self.note_end_of_ease(*id, Situation::EaseThenClose);
                 let live = self.conn(*id).is_some_and(|conn| conn.is_live());
                 self.decide(*id, *reason);
                 if live { Ok(()) } else { broken("an ended connection was known to the handler", Some(*id), "") }
@@ -196,6 +199,9 @@ impl Model {
 
     pub fn on_panic(&mut self) -> Verdict {
         self.panics += 1;
+        if let Some(Call::Message(id, ..)) = self.inside {
+            self.note_end_of_ease(id, Situation::EaseThenPanic);
+        }
         let call = self.inside.take();
         self.asked = Serving::default();
         if let Some(Call::Opened(id) | Call::Message(id, ..) | Call::Request(id, ..) | Call::Upgrade(id, _)) = call {
@@ -217,6 +223,7 @@ impl Model {
         let too_large = body.len() + 16 > self.settings.write_queue_hard_bytes;
         match result {
             Ok(()) if takes => {
+                self.count_sent(to);
                 self.owe(to, body, kind);
                 Ok(())
             }
@@ -226,7 +233,10 @@ impl Model {
                 Ok(())
             }
             Err(SendError::Gone) => Ok(()),
-            Err(SendError::TooLarge) if takes && too_large => Ok(()),
+            Err(SendError::TooLarge) if takes && too_large => {
+                self.seen.hit(Situation::DirectTooLarge);
+                Ok(())
+            }
             result => broken("a send went wrong", Some(to), format!("{result:?}, takes messages: {takes}")),
         }
     }
@@ -257,6 +267,9 @@ impl Model {
         self.seen.hit_if(matches!(self.inside, Some(Call::Ended(..))) && !receivers.is_empty(), Situation::Farewell);
         self.seen.hit_if(slow > 0, Situation::SlowInBroadcast);
         self.note_wires(receivers);
+        receivers.iter().for_each(|id| self.count_sent(*id));
+        receivers.iter().for_each(|id| self.note_end_of_ease(*id, Situation::EaseThenQueued));
+        let before = self.owed_to(receivers);
         for wire in [Wire::Length, Wire::Line, Wire::Raw] {
             let shared: Rc<[u8]> = frame(wire, body).into();
             for id in receivers {
@@ -268,6 +281,7 @@ impl Model {
                 self.owe_message(*id, body, kind);
             }
         }
+        self.note_shared(receivers, &before);
         Ok(())
     }
 

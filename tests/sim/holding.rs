@@ -11,6 +11,7 @@ use tidegate::wire::Kind;
 
 impl Model {
     pub fn on_pause(&mut self, id: ConnId, live: bool) -> Verdict {
+        self.note_end_of_ease(id, Situation::EaseThenPause);
         match self.conn(id).filter(|conn| conn.takes_messages()) {
             Some(conn) => conn.hold = Hold::Paused,
             None if live => return broken("a paused connection is not known", Some(id), ""),
@@ -100,7 +101,10 @@ impl Model {
             (Offer::Gone, None) => {}
             (Offer::Gone, Some(_)) if too_large => {}
             (Offer::Gone, Some(_)) => self.must_end.push(to),
-            (Offer::Sent, Some(owed)) if fits && owed == waiting => self.owe(to, body, kind),
+            (Offer::Sent, Some(owed)) if fits && owed == waiting => {
+                self.count_sent(to);
+                self.owe(to, body, kind);
+            }
             (Offer::Full, Some(owed)) if !fits && owed == waiting && !too_large => {
                 self.seen.hit(Situation::OfferFull);
                 self.known(to)?.watched = true;

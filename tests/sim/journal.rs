@@ -55,6 +55,11 @@ pub enum Entry {
         id: ConnId,
         kind: ErrorKind,
     },
+    /// A write met no space at all.
+    Blocked {
+        id: ConnId,
+        offered: usize,
+    },
     ShutDown {
         id: ConnId,
     },

@@ -6,6 +6,7 @@ use crate::incoming::{Item, heartbeat_answer};
 use crate::journal::{Call, Entry, Journal};
 use crate::net::Net;
 use crate::seen::{Seen, Situation};
+use crate::tally::Tally;
 use crate::websocket::serving::Serving;
 use std::net::IpAddr;
 use tidegate::config::{HeartbeatForms, Settings};
@@ -66,6 +67,10 @@ pub struct Model {
     pub date: HttpDate,
     pub bytes_in: u64,
     pub bytes_out: u64,
+    pub tally: Tally,
+    /// Slots written to since the last broadcast, and how many it went to.
+    pub walk: Vec<usize>,
+    pub walkers: usize,
     /// By the index of the reason.
     pub ended: Vec<u64>,
     /// What the gateway has counted so far.
@@ -123,6 +128,9 @@ impl Model {
             date: HttpDate::new(),
             bytes_in: 0,
             bytes_out: 0,
+            tally: Tally::default(),
+            walk: Vec::new(),
+            walkers: 0,
             ended: vec![0; CloseReason::KINDS],
             counted: vec![0; CloseReason::KINDS],
             may_probe: 0,
@@ -201,6 +209,11 @@ impl Model {
             Entry::Wrote { id, data, offered } => {
                 self.on_wrote(*id, &journal.bytes[data.clone()], *offered, net, gateway)
             }
+            Entry::Blocked { id, offered } => {
+                self.settle();
+                self.note_write(*id, *offered, 0);
+                Ok(())
+            }
             Entry::ShutDown { id } => self.on_shut_down(*id, net, gateway),
             Entry::Closed { id } => self.on_closed(*id, net, gateway),
             Entry::Enter(call) => self.on_enter(call, journal, net),
@@ -245,6 +258,7 @@ impl Model {
                     return false;
                 };
                 if !conn.messages.as_mut().is_none_or(|tokens| tokens.has(1, now)) && !is_slow {
+                    self.count_message();
                     self.seen.hit(Situation::TooManyMessages);
                     self.decide(id, CloseReason::Local(LocalReason::TooManyMessages));
                     return false;
@@ -258,8 +272,12 @@ impl Model {
                 conn.first_done = true;
                 conn.due.pop_front();
                 self.seen.hit_if(answers_probe, Situation::ProbeAnswered);
-                if let Some(answer) = answer {
-                    self.owe(id, answer, kind);
+                match answer {
+                    Some(answer) => {
+                        self.count_heartbeat(id);
+                        self.owe(id, answer, kind);
+                    }
+                    None => self.count_answer(id, answers_probe),
                 }
             }
             Item::Said(said) => return self.settle_said(id, &said, is_slow),
@@ -315,6 +333,7 @@ impl Model {
     /// What was owed to a live connection is dropped, but for what has begun to leave: how much that is will show.
     fn cut(&mut self, id: ConnId) {
         let (now, settings) = (self.now, self.settings.clone());
+        self.note_dropped(id);
         if let Some(conn) = self.conn(id).filter(|conn| conn.is_live()) {
             conn.out.cut();
             conn.progress_at = now;

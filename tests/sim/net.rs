@@ -38,6 +38,8 @@ pub struct Net {
     pub journal: Shared,
     pub seen: Seen,
     pub rng: Rng,
+    /// Of its own for what came later, so that the rest of a seed means what it meant.
+    pub whims: Rng,
     pub now: u64,
     calendar: BinaryHeap<Reverse<(u64, u64, Happening)>>,
     entered: u64,
@@ -62,6 +64,7 @@ impl Net {
             journal,
             seen,
             rng: Rng::new(0),
+            whims: Rng::new(0),
             now: 0,
             calendar: BinaryHeap::new(),
             entered: 0,

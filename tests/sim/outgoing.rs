@@ -30,6 +30,11 @@ impl Outgoing {
         }
     }
 
+    /// Frames of which some bytes are owed.
+    pub fn frames_owed(&self) -> usize {
+        self.frames.len()
+    }
+
     /// The gateway serves its deadlines next.
     pub fn mark(&mut self) {
         self.settle();

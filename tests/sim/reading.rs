@@ -2,6 +2,7 @@
 
 use crate::handler::Recorder;
 use crate::incoming::{Item, frame};
+use crate::journal::Call;
 use crate::model::{Model, Verdict, broken, show};
 use crate::net::Net;
 use crate::seen::Situation;
@@ -42,9 +43,10 @@ impl Model {
             self.decide(id, CloseReason::Local(LocalReason::TooManyBytes));
             return Ok(());
         }
-        let reads = conn.incoming.reads;
+        let (reads, was_easy) = (conn.incoming.reads, conn.is_easy() && conn.due.is_empty());
         let was_begun = conn.incoming.is_begun();
         conn.incoming.feed(bytes, &mut conn.due);
+        conn.note_ease(was_easy);
         let is_begun = conn.incoming.is_begun() && conn.incoming.wire.is_some();
         let met = conn.incoming.stream.as_mut().map(|stream| std::mem::take(&mut stream.met)).unwrap_or_default();
         let may_be_part = is_begun || was_begun || met.contains(&Situation::Fragmented);
@@ -86,6 +88,8 @@ impl Model {
 
     pub fn on_failed(&mut self, id: ConnId, kind: std::io::ErrorKind) -> Verdict {
         use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+        let is_direct = matches!(self.inside, Some(Call::Message(own, ..)) if own == id);
+        self.seen.hit_if(is_direct, Situation::DirectFailed);
         let conn = self.known(id)?;
         conn.failed = true;
         let reason = match kind {
@@ -110,6 +114,7 @@ impl Model {
         let (now, soft, probe) = (self.now, self.settings.write_queue_soft_bytes, self.probe_frame(id));
         let (may_probe, is_slow) = (self.may_probe, self.slow.contains(&id));
         self.bytes_out += data.len() as u64;
+        self.note_write(id, offered, data.len());
         let seen = self.seen.clone();
         let conn = self.known(id)?;
         if conn.shut {

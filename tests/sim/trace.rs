@@ -67,6 +67,7 @@ fn summary(entry: &Entry) -> (u64, Option<ConnId>, u64) {
         Entry::ReadFailed { id, kind } => (8, Some(*id), *kind as u64),
         Entry::Wrote { id, data, offered } => (9, Some(*id), (*offered as u64) << 32 | data.len() as u64),
         Entry::WriteFailed { id, kind } => (10, Some(*id), *kind as u64),
+        Entry::Blocked { id, offered } => (35, Some(*id), *offered as u64),
         Entry::ShutDown { id } => (11, Some(*id), 0),
         Entry::Closed { id } => (12, Some(*id), 0),
         Entry::Enter(Call::Opened(id)) => (13, Some(*id), 0),

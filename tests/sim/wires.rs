@@ -121,7 +121,11 @@ impl Net {
                 self.journal.push(Entry::Wrote { id, data, offered });
                 self.on_written(sock);
             }
-            (Err(ErrorKind::WouldBlock), Some(sock)) => self.on_written(sock),
+            (Err(ErrorKind::WouldBlock), Some(sock)) => {
+                self.journal.push(Entry::Blocked { id, offered });
+                self.on_written(sock);
+            }
+            (Err(ErrorKind::Interrupted), Some(_)) => self.seen.hit(Situation::InterruptedWrite),
             (Err(kind), _) => self.journal.push(Entry::WriteFailed { id, kind }),
             (Ok(_), None) => self.journal.push(Entry::Misuse("wrote to a closed socket", id)),
         }
@@ -166,6 +170,16 @@ impl Net {
         let of = &mut self.socks[sock];
         if of.shut {
             self.journal.push(Entry::Misuse("wrote after it had shut its side", id));
+        }
+        // Else hardly a socket would be full just when nothing waits for it.
+        if of.flaky > 0 && of.error.is_none() && !of.dead {
+            if self.whims.chance(of.flaky / 4) {
+                return Err(ErrorKind::Interrupted);
+            }
+            if self.whims.chance(of.flaky / 4) {
+                of.blocked = true;
+                return Err(ErrorKind::WouldBlock);
+            }
         }
         let count = of.accepts(offered, &mut self.rng)?;
         let mut left = count;

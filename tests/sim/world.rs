@@ -47,6 +47,7 @@ pub struct World<'a> {
     idle_turns: u32,
     pub turns: u64,
     jumped: bool,
+    turns_cut: u64,
     /// Ids that once were, to be told of again.
     pub old_ids: Vec<ConnId>,
     paused: bool,
@@ -72,6 +73,9 @@ impl<'a> World<'a> {
         let start = Time::from_millis(plan.start);
         let gateway = Gateway::new(handler, plan.settings.clone(), seed, start).expect("the settings drawn are valid");
         let mut reactor = Reactor::new(gateway, Wires(Rc::clone(&net)));
+        // Where the clock may leap between two turns, what was left to the second would seem to have stalled.
+        let leaps = plan.faults.has(Fault::Jump) || plan.faults.has(Fault::Oversleep);
+        reactor.limit_flushes(if leaps { 1024 } else { [1, 2, 5, 1024][plan.seed as usize % 4] });
         for listener in &plan.listeners {
             reactor.add_listener(*listener);
             net.borrow_mut().listeners.push(Default::default());
@@ -95,6 +99,7 @@ impl<'a> World<'a> {
             idle_turns: 0,
             turns: 0,
             jumped: false,
+            turns_cut: 0,
             old_ids: Vec::new(),
             paused: false,
         }
@@ -104,6 +109,7 @@ impl<'a> World<'a> {
     pub fn step(&mut self, action: &Action) -> Verdict {
         self.rng = Rng::new(action.seed);
         self.net.borrow_mut().rng = Rng::new(action.seed ^ 0x1234);
+        self.net.borrow_mut().whims = Rng::new(action.seed ^ 0x5678);
         self.advance(action.wait)?;
         self.trace.note(None, || format!("{} {:?} at {}", self.now, action.deed, action.chair));
         self.act(action)?;
@@ -260,6 +266,12 @@ impl<'a> World<'a> {
         self.model.mark();
         self.reactor.end_turn(self.time());
         self.digest()?;
+        let turns_cut = self.reactor.gateway().counters().turns_cut;
+        if turns_cut > self.turns_cut {
+            self.seen.hit(Situation::FlushLeftOver);
+            // It was of use, even if all it flushed were full.
+            (self.turns_cut, self.idle_turns) = (turns_cut, 0);
+        }
         self.seen.hit_if(self.jumped && self.model.timed_out >= 3, Situation::JumpOverDeadlines);
         self.jumped = false;
         let pauses = self.reactor.gateway().counters().accept_pauses;

@@ -80,7 +80,9 @@ impl World<'_> {
         let number = self.last_number;
         let mut fields = json!({"channel": channel, "data": self.data(number, most)});
         if self.rng.chance(20) {
-            fields["idempotency_key"] = json!(format!("b{number}"));
+            let key = format!("b{number}");
+            fields["idempotency_key"] = json!(key);
+            self.desk.borrow_mut().truth.on_given(number, &key);
         }
         if !self.is_calm && self.rng.chance(10) {
             fields["skip_history"] = json!(true);

@@ -174,6 +174,7 @@ impl World<'_> {
         let mut fields = json!({"channel": channel, "data": self.data(number, most)});
         if let Some(key) = &key {
             fields["idempotency_key"] = json!(key);
+            self.desk.borrow_mut().truth.on_given(number, key);
         }
         let again = key.clone().filter(|_| self.rng.chance(20));
         if let Some(key) = again {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 impl World<'_> {
     pub fn finish(&mut self) -> Verdict {
+        self.lose_the_newest()?;
         self.calm_down()?;
         self.all_come_back()?;
         self.check_tails()?;
@@ -19,6 +20,20 @@ impl World<'_> {
         self.check_quiet()?;
         self.all_leave()?;
         self.check_empty()
+    }
+
+    /// The newest publications are lost on their way, and no later one shows it.
+    fn lose_the_newest(&mut self) -> Verdict {
+        if self.plan.temper.breaks {
+            for channel in &self.plan.channels.clone() {
+                self.call_publish(channel, 10);
+            }
+            let wait = self.rng.below(20);
+            self.advance(wait)?;
+            self.desk.borrow_mut().interrupt(self.now);
+            self.wake();
+        }
+        Ok(())
     }
 
     fn calm_down(&mut self) -> Verdict {
@@ -180,7 +195,9 @@ impl World<'_> {
             return broken("something is left when all have gone", None, format!("{tables:?} {kept:?}"));
         }
         self.seen.hit(Situation::Empty);
-        self.seen.hit_if(gateway.handler().hub().counters().lagged > 0, Situation::Lagged);
+        let counters = gateway.handler().hub().counters();
+        self.seen.hit_if(counters.lagged > 0, Situation::Lagged);
+        self.seen.hit_if(counters.sliced > 0, Situation::Sliced);
         self.seen.hit_if(desk.overtaken > 0, Situation::AnswerLate);
         Ok(())
     }

@@ -18,6 +18,7 @@ situations! {
     Rejected: "unrecoverable position refused",
     Insufficient: "subscription ended: insufficient state",
     InsufficientClose: "connection closed: insufficient state",
+    Sliced: "publication told in slices",
     Lagged: "slow reader served from the history",
     LaggedLost: "slow reader left behind by the history",
     Resumed: "session resumed",

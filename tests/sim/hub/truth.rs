@@ -13,6 +13,8 @@ pub struct Truth {
     current: HashMap<String, String>,
     /// Publications without a place in a history, in the order in which they are heard of, and which of them never are.
     loose: HashMap<String, Vec<(u64, bool)>>,
+    /// The keys that publications were given by who has made them.
+    given: HashMap<u64, String>,
     /// What a repetition must not bring again, until when.
     once: HashMap<(String, String), (u64, u64)>,
     /// The keys of publications that have one.
@@ -33,6 +35,10 @@ impl Truth {
         (now, ttl): (u64, u64),
     ) -> Result<(), Violation> {
         let (channel, number) = (publish.channel.to_string(), number_of(&publish.body));
+        if publish.idempotency_key.as_deref() != self.given.get(&number).map(String::as_str) {
+            let detail = format!("{number} on {channel}: {:?}", publish.idempotency_key);
+            return broken("a publication came without its key, or with another", None, detail);
+        }
         let key = publish.idempotency_key.as_ref().map(|key| (channel.clone(), key.to_string()));
         self.keys.extend(key.iter().map(|(_, key)| (number, key.clone())));
         self.published += 1;
@@ -69,6 +75,11 @@ impl Truth {
             Some((_, until)) if now < until => broken("an idempotent publication was published twice", None, detail),
             _ => Ok(()),
         }
+    }
+
+    /// A publication is on its way with this key.
+    pub fn on_given(&mut self, number: u64, key: &str) {
+        self.given.insert(number, key.to_owned());
     }
 
     /// Whether two publications are tries of the same.

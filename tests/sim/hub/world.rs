@@ -72,11 +72,14 @@ impl<'a> World<'a> {
         let desk = Rc::new(RefCell::new(Desk::new(settings, plan.temper, plan.seed, plan.start)));
         let mut secrets = Rng::new(plan.seed ^ 0x5ec);
         let secrets = Box::new(move || u128::from(secrets.next()) << 64 | u128::from(secrets.next()));
-        let hub = Hub::new(plan.hub.clone(), SimEngine(Rc::clone(&desk)), secrets).expect("settings in order");
+        let mut hub = Hub::new(plan.hub.clone(), SimEngine(Rc::clone(&desk)), secrets).expect("settings in order");
+        // Small enough that a handful of subscribers are told in slices.
+        hub.limit_slice([1, 2, 3, 2048][plan.seed as usize % 4]);
         let seed = Seed { jitter: plan.seed, ids: plan.seed ^ 0xabcd };
         let gateway = Gateway::new(HubApp::new(hub), plan.settings.clone(), seed, start).expect("settings in order");
         let net = Rc::new(RefCell::new(net));
         let mut reactor = Reactor::new(gateway, Wires(Rc::clone(&net)));
+        reactor.limit_flushes([1, 1024, 2, 1, 1024][plan.seed as usize % 5]);
         for wire in LISTENERS {
             reactor.add_listener(Door { http: true, ..Door::from(wire) });
             net.borrow_mut().listeners.push(Default::default());

@@ -108,6 +108,10 @@ impl Visitor {
         if rng.chance(15) {
             // Its end never comes.
             frames.truncate(frames.len() - frames.len() / 4);
+        } else if rng.chance(15) {
+            // Nor here, and the last of it is a ping.
+            let first = &b"begun"[..5.min(self.rules.max)];
+            return [from_client(TEXT, key(rng), first), from_client(FIN | PING, key(rng), b"")].concat();
         }
         frames
     }

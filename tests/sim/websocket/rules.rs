@@ -59,6 +59,7 @@ impl Model {
             self.requests += 1;
             self.refuse_request(id, 429, reason);
         } else {
+            self.count_message();
             self.decide(id, reason);
         }
     }
@@ -69,6 +70,7 @@ impl Model {
             conn.due.pop_front();
             conn.spend_message(now);
         }
+        self.count_heartbeat(id);
         self.seen.hit(Situation::PingAnswered);
         self.push(id, Heard::Pong(payload.to_vec()), &frames::from_server(PONG, payload));
     }
@@ -81,6 +83,7 @@ impl Model {
         conn.due.pop_front();
         conn.spend_message(now);
         let answers = std::mem::take(&mut conn.awaits_answer);
+        self.count_answer(id, answers);
         self.seen.hit(if answers { Situation::PongCame } else { Situation::PongUnasked });
     }
 

@@ -91,6 +91,9 @@ impl Model {
         seen.hit_if(another, Situation::Pipelined);
         let owed = self.known(id)?.pending();
         let length = self.push_answer(id, response, request.is_head, closes);
+        if length + 16 <= hard {
+            self.count_page(owed + length <= hard);
+        }
         if length + 16 > hard || owed + length > hard {
             seen.hit(Situation::SlowReaderOfPages);
             self.decide(id, CloseReason::Local(LocalReason::SlowConsumer));

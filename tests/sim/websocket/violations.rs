@@ -26,6 +26,10 @@ pub fn draw(visitor: &mut Visitor, rng: &mut Rng) -> Vec<u8> {
         11 => bad_close(rng),
         12 => bad_compression(visitor, rng),
         13 => bomb(visitor, rng),
+        14 if max < 60_000 && rng.chance(50) => {
+            let (kind, over) = (rng.pick(&[TEXT, BINARY]), rng.size(1, 3));
+            one(FIN | kind, &vec![b'w'; max + over], rng)
+        }
         14 => {
             let half = (max / 2 + 1).min(20_000);
             let first = one(BINARY, &vec![b'o'; half], rng);
@@ -54,7 +58,8 @@ fn long_form(rng: &mut Rng) -> Vec<u8> {
 
 /// Text that is wrong at once, across fragments, or at its end.
 fn bad_text(rng: &mut Rng) -> Vec<u8> {
-    const TEXTS: [&[&[u8]]; 6] = [
+    const TEXTS: [&[&[u8]]; 7] = [
+        &[b"\xE0"],
         &[b"\xFF and more"],
         &[b"an overlong \xC0\xAF"],
         &[b"a surrogate \xED\xA0\x80"],
