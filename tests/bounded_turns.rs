@@ -3,12 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice};
 use std::time::Duration;
 use tidegate::apps::Echo;
 use tidegate::config::Settings;
 use tidegate::connection::ListenWire;
-use tidegate::gateway::{ConnId, Gateway, MAX_EVENTS, Peer, Reactor, Received, Seed, Sockets};
+use tidegate::gateway::{AHEAD, ConnId, Gateway, MAX_EVENTS, Peer, Reactor, Received, Seed, Sockets};
 use tidegate::timer::Time;
 use tidegate::wire::{Prepared, Wire};
 
@@ -21,6 +22,7 @@ struct Counts {
     writes: usize,
     shuts: usize,
     closes: usize,
+    glances: Cell<usize>,
 }
 
 impl Sockets for Counts {
@@ -51,19 +53,28 @@ impl Sockets for Counts {
     fn close(&mut self, _: ConnId) {
         self.closes += 1;
     }
+
+    fn glance(&self, id: ConnId) -> usize {
+        self.glances.set(self.glances.get() + 1);
+        id.slot()
+    }
 }
 
 type World = Reactor<Echo, Counts>;
 
 /// A hundred thousand connections that came at once, at the time zero.
 fn world() -> World {
+    world_of(CONNECTIONS)
+}
+
+fn world_of(connections: usize) -> World {
     let settings = Settings {
         heartbeat_probe: Some(b"ping".to_vec()),
         write_timeout: Duration::from_secs(600),
         ..Settings::default()
     };
     let gateway = Gateway::new(Echo, settings, Seed { jitter: 1, ids: 2 }, Time::ZERO).unwrap();
-    let mut reactor = Reactor::new(gateway, Counts { waiting: CONNECTIONS, ..Counts::default() });
+    let mut reactor = Reactor::new(gateway, Counts { waiting: connections, ..Counts::default() });
     reactor.add_listener(ListenWire::Fixed(Wire::Line));
     reactor.on_acceptable(0);
     while reactor.sockets_mut().waiting > 0 {
@@ -113,6 +124,38 @@ fn a_drain_that_is_behind_its_time_ends_five_hundred_a_turn() {
     let mut reactor = world();
     reactor.gateway_mut().begin_drain(Time::ZERO);
     check(&mut reactor, Time::from_millis(9_000), 512, CONNECTIONS * 9 / 10 + 1, |counts| counts.shuts + counts.closes);
+}
+
+#[test]
+fn memory_of_a_hundred_thousand_that_go_at_once_goes_back_a_little_a_turn_and_all_of_it_in_the_end() {
+    const PAGE: usize = 1024 * 192;
+    let mut reactor = world();
+    let tables = |reactor: &World| reactor.gateway().held().tables;
+    let full = tables(&reactor);
+    reactor.gateway_mut().stop(Time::ZERO);
+    turn(&mut reactor, Time::ZERO);
+    assert_eq!(reactor.gateway().connection_count(), 0);
+    assert!(tables(&reactor) > full - 4 * PAGE - CONNECTIONS * 16, "{} of {full}", tables(&reactor));
+    let mut now = Time::ZERO;
+    while let Some(at) = reactor.poll_timeout(now) {
+        assert!(now < Time::from_millis(10_000), "{} after all that time", tables(&reactor));
+        now = at.max(now + Duration::from_millis(1));
+        let before = tables(&reactor);
+        turn(&mut reactor, now);
+        assert!(before - tables(&reactor) < 40 * PAGE);
+    }
+    assert!(tables(&reactor) < full / 20, "{} of {full}", tables(&reactor));
+}
+
+#[test]
+fn where_there_are_very_many_who_comes_next_is_looked_at_and_where_there_are_few_nobody() {
+    let stale = ConnId::from_bits(1 << 40);
+    for (connections, glances) in [(5_000, 0), (20_000, AHEAD)] {
+        let mut reactor = world_of(connections);
+        let before = reactor.sockets_mut().glances.get();
+        reactor.expect((0..AHEAD).map(|_| stale));
+        assert_eq!(reactor.sockets_mut().glances.get() - before, glances);
+    }
 }
 
 #[test]

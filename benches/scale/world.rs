@@ -5,7 +5,7 @@ use crate::stub::Stub;
 use std::time::Duration;
 use tidegate::config::Settings;
 use tidegate::connection::{Door, ListenWire};
-use tidegate::gateway::{ConnId, Gateway, Handler, MAX_EVENTS, Reactor, Readiness, Seed};
+use tidegate::gateway::{AHEAD, ConnId, Gateway, Handler, MAX_EVENTS, Reactor, Readiness, Seed};
 use tidegate::timer::{Jitter, Time};
 use tidegate::wire::Wire;
 
@@ -71,9 +71,14 @@ impl<H: Handler> World<H> {
         readiness: Readiness,
         mut prepare: impl FnMut(&mut Stub, ConnId),
     ) -> usize {
-        let (now, began, mut count) = (self.now, cpu(), 0);
+        let (now, began, mut count) = (self.now, cpu(), 0_usize);
         self.reactor.begin_turn(now);
-        for id in events {
+        let events: Vec<ConnId> = events.into_iter().collect();
+        let mut ahead = events.iter().copied();
+        for id in events.iter().copied() {
+            if count.is_multiple_of(AHEAD) {
+                self.reactor.expect(ahead.by_ref().take(AHEAD));
+            }
             prepare(self.reactor.sockets_mut(), id);
             self.reactor.on_event(id, readiness, now);
             count += 1;

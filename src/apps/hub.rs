@@ -164,6 +164,11 @@ impl<E: Engine> Handler for HubApp<E> {
         self.answer_callers(cx, None);
     }
 
+    #[inline]
+    fn glance(&self, id: ConnId) -> usize {
+        self.hub.glance(id)
+    }
+
     fn on_woken(&mut self, cx: &mut Context<'_>) {
         self.hub.on_woken(cx);
         self.answer_callers(cx, None);

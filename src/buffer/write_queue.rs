@@ -18,6 +18,8 @@ pub struct WriteQueue {
     /// The front chunk begins inside a frame, of which the first bytes have left.
     begun: bool,
     bytes: usize,
+    /// What its owner has noted, in milliseconds.
+    stamp: u64,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,16 @@ impl WriteQueue {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.bytes == 0
+    }
+
+    /// What was noted last, by [`WriteQueue::set_stamp`].
+    pub fn stamp(&self) -> u64 {
+        self.stamp
+    }
+
+    /// Notes a moment for its owner, in milliseconds: here it takes no room where nothing waits.
+    pub fn set_stamp(&mut self, millis: u64) {
+        self.stamp = millis;
     }
 
     /// Appends a handle on shared bytes.

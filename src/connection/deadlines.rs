@@ -141,7 +141,7 @@ impl Connection {
     }
 
     fn stall_deadline(&self, settings: &Settings) -> Option<Time> {
-        (self.queued_bytes() > 0).then(|| self.progress_at + settings.write_timeout)
+        self.progress_at().map(|at| at + settings.write_timeout)
     }
 }
 

@@ -111,39 +111,40 @@ pub enum Flushed {
 }
 
 /// One connection's state. Idle, it owns no buffer.
+///
+/// Of very many, the lines of the cache are what costs: what a delivery looks at comes first, then what a message does.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Connection {
-    pub(super) phase: Phase,
-    pub(super) last_received: Time,
-    pub(super) last_message: Time,
-    /// When a sign of life was last asked for; `Time::MAX` where it never was.
-    pub(super) asked_at: Time,
-    /// When a message was last sent, or queued. Control frames, which no application hears of, do not count.
-    pub(super) last_sent: Time,
     pub(super) asker: Asker,
-    /// When bytes last left, or began to wait.
-    pub(super) progress_at: Time,
-    /// An unfinished frame, or first bytes that have not decided.
-    pub(super) tail: Vec<u8>,
-    /// Bytes of the tail known to hold no end of a line.
-    pub(super) scanned: u32,
-    /// Silence before the first probe: spread, so that a storm of connects is no storm of probes.
-    pub(super) first_quiet_millis: u32,
-    /// What still has to be found out about it before its wire is known.
-    pub(super) door: Door,
-    /// WebSocket frames whose end has not come.
-    pub(super) frames: FrameReader,
-    /// What was agreed on about compressing WebSocket messages.
-    pub(super) compression: Compression,
-    /// An HTTP request's body that has not come whole; its head lies in the tail.
-    #[cfg(feature = "websocket")]
-    pub(super) body: Option<Box<Body>>,
     /// Why nothing of it is handled or read, if so.
     pub(super) hold: Hold,
     /// The handler has to admit it.
     pub(super) admits: bool,
+    /// What still has to be found out about it before its wire is known.
+    pub(super) door: Door,
+    pub(super) phase: Phase,
     pub(super) queue: Option<Box<WriteQueue>>,
+    /// When a message was last sent, or queued. Control frames, which no application hears of, do not count.
+    pub(super) last_sent: Time,
+    pub(super) last_received: Time,
     pub(super) rate: Option<Box<RateLimiter>>,
+    /// WebSocket frames whose end has not come.
+    pub(super) frames: FrameReader,
+    /// An unfinished frame, or first bytes that have not decided.
+    pub(super) tail: Vec<u8>,
+    /// What was agreed on about compressing WebSocket messages.
+    pub(super) compression: Compression,
+    pub(super) last_message: Time,
+    /// When a sign of life was last asked for; `Time::MAX` where it never was.
+    pub(super) asked_at: Time,
+    /// An HTTP request's body that has not come whole; its head lies in the tail.
+    #[cfg(feature = "websocket")]
+    pub(super) body: Option<Box<Body>>,
+    /// Bytes of the tail known to hold no end of a line.
+    pub(super) scanned: u32,
+    /// Silence before the first probe: spread, so that a storm of connects is no storm of probes.
+    pub(super) first_quiet_millis: u32,
 }
 
 /// What a connection starts from.
@@ -180,7 +181,6 @@ impl Connection {
             asked_at: Time::MAX,
             last_sent: start.now,
             asker: if start.handler_asks { Asker::Handler } else { Asker::Gateway },
-            progress_at: start.now,
             tail: Vec::new(),
             scanned: 0,
             first_quiet_millis: u32::try_from(start.first_quiet.as_millis()).unwrap_or(u32::MAX),
@@ -344,7 +344,7 @@ impl Connection {
             Parting::Flush => flushing,
             Parting::Cut => {
                 // Its last words have the time of any.
-                self.progress_at = now;
+                self.renew_progress(now);
                 flushing
             }
             Parting::Silent => Phase::Closed,

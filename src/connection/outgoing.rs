@@ -35,7 +35,7 @@ impl Connection {
         };
         let (sent, result) = queue.flush(pool, write);
         if sent > 0 {
-            self.progress_at = now;
+            queue.set_stamp(now.as_millis());
         }
         let flushed = if queue.is_empty() { Flushed::All } else { Flushed::Blocked };
         (sent, result.map(|()| flushed))
@@ -57,11 +57,6 @@ impl Connection {
         self.queue.as_mut().map_or(0, |queue| queue.cut(taken, pool))
     }
 
-    /// Notes that bytes left without having waited.
-    pub fn on_progress(&mut self, now: Time) {
-        self.progress_at = now;
-    }
-
     /// Gives up an empty write queue, for another connection to use.
     pub fn take_empty_queue(&mut self) -> Option<Box<WriteQueue>> {
         self.queue.take_if(|queue| queue.is_empty())
@@ -79,11 +74,29 @@ impl Connection {
         self.queue = Some(queue);
     }
 
+    /// Reads something of each of its lines of the cache, so that they are there when they are needed.
+    #[inline]
+    pub fn glance(&self) -> usize {
+        usize::from(self.admits) ^ (self.last_received.as_millis() ^ self.last_message.as_millis()) as usize
+    }
+
+    /// When bytes last left, or began to wait, where some wait.
+    pub(super) fn progress_at(&self) -> Option<Time> {
+        self.queue.as_ref().filter(|queue| !queue.is_empty()).map(|queue| Time::from_millis(queue.stamp()))
+    }
+
+    /// What waits has its whole time to leave from now on.
+    pub(super) fn renew_progress(&mut self, now: Time) {
+        if let Some(queue) = &mut self.queue {
+            queue.set_stamp(now.as_millis());
+        }
+    }
+
     /// The queue, with the stall clock started where nothing waited before.
     fn queue_at(&mut self, now: Time) -> &mut WriteQueue {
         let queue = self.queue.get_or_insert_default();
         if queue.is_empty() {
-            self.progress_at = now;
+            queue.set_stamp(now.as_millis());
         }
         queue
     }

@@ -267,3 +267,15 @@ fn an_end_that_cannot_flush_is_over_at_once() {
     bench.connection.begin_close(reason, at(0), &bench.settings, &mut bench.pool);
     assert_eq!(bench.connection.phase(), Phase::Closed);
 }
+
+/// What stands before it with its owner takes 24 bytes of the first line of 64.
+#[cfg(all(feature = "deflate", target_pointer_width = "64"))]
+#[test]
+fn what_a_delivery_and_a_message_look_at_comes_first() {
+    use std::mem::offset_of;
+    let line = |offset: usize| (24 + offset) / 64;
+    assert_eq!(size_of::<Connection>(), 136);
+    assert_eq!(line(offset_of!(Connection, last_sent)), 0);
+    assert_eq!([line(offset_of!(Connection, last_received)), line(offset_of!(Connection, compression) + 15)], [1, 1]);
+    assert_eq!(line(offset_of!(Connection, last_message)), 2);
+}

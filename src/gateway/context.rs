@@ -192,6 +192,13 @@ impl<'a> Context<'a> {
         self.core.dirty.len()
     }
 
+    /// Says who is to be sent to next, [`AHEAD`](super::AHEAD) of them or so. It changes nothing but the time that takes
+    /// where there are very many connections; where there are few the ids are not asked for.
+    #[inline]
+    pub fn expect(&self, ids: impl Iterator<Item = ConnId>) {
+        self.core.expect(ids);
+    }
+
     /// Cancels a timer. False where it has rung or was cancelled.
     pub fn cancel_timer(&mut self, id: TimerId) -> bool {
         self.core.timers.cancel(id)

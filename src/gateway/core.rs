@@ -3,6 +3,7 @@
 
 use super::admission::{Admission, Peer};
 use super::bundles::{Bundles, RunKey};
+use super::deadlines::PAGES_A_TRIM;
 use super::drain::Drain;
 use super::gather::Gather;
 use super::id::{ConnId, IdCipher};
@@ -18,30 +19,40 @@ use crate::timer::{Jitter, Time, Wheel};
 use crate::wire::http::HttpDate;
 use std::collections::{BTreeMap, VecDeque};
 
-/// One connection and what the gateway knows of it.
+/// One connection and what the gateway knows of it. Three lines of the cache with its id in front, and in the first of
+/// them all that a delivery needs.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Slot {
-    pub(super) connection: Connection,
-    pub(super) peer: Peer,
+    /// What it is sent together with others since its last flush. Nothing else waits for it then: whatever comes behind
+    /// that moves both into its queue.
+    pub(super) run: Option<RunKey>,
+    pub(super) reading: Reading,
+    pub(super) watch: Watch,
+    /// It stands on the dirty list.
+    pub(super) dirty: bool,
+    /// Reads go on until they find nothing: the poll has said that the peer closed, or events were missed.
+    pub(super) reads_to_end: bool,
+    /// What is below the gateway encrypts it.
+    pub(super) encrypted: bool,
+    /// The peer has shut its side: nothing more will come.
+    pub(super) peer_ended: bool,
+    /// The handler knows it.
+    pub(super) opened: bool,
     /// It is counted for its address.
     pub(super) is_counted: bool,
     /// Whole seconds since the origin of the clock, which last for 136 years.
     pub(super) opened_at_secs: u32,
-    /// The handler knows it.
-    pub(super) opened: bool,
-    /// It stands on the dirty list.
-    pub(super) dirty: bool,
-    pub(super) reading: Reading,
-    pub(super) watch: Watch,
-    /// Reads go on until they find nothing: the poll has said that the peer closed, or events were missed.
-    pub(super) reads_to_end: bool,
-    /// The peer has shut its side: nothing more will come.
-    pub(super) peer_ended: bool,
-    /// What is below the gateway encrypts it.
-    pub(super) encrypted: bool,
-    /// What it is sent together with others since its last flush. Nothing else waits for it then: whatever comes behind
-    /// that moves both into its queue.
-    pub(super) run: Option<RunKey>,
+    pub(super) connection: Connection,
+    pub(super) peer: Peer,
+}
+
+impl Slot {
+    /// Reads a byte or so in each line of the cache that a slot has.
+    #[inline]
+    pub(super) fn glance(&self) -> usize {
+        usize::from(self.dirty) ^ self.connection.glance() ^ usize::from(self.peer == Peer::Unix)
+    }
 }
 
 /// What makes the driver read from a connection next.
@@ -193,11 +204,6 @@ impl Core {
     /// Of the bytes gathered for `id`, `sent` left in one write. The rest waits in its queue.
     pub(super) fn on_gathered_sent(&mut self, id: ConnId, gathered: &[u8], sent: usize, now: Time) {
         self.counters.bytes_out += sent as u64;
-        if sent > 0
-            && let Some(slot) = self.slots.get_mut(id)
-        {
-            slot.connection.on_progress(now);
-        }
         if sent < gathered.len() {
             self.queue_rest(id, &gathered[sent..], sent > 0, now);
             self.rearm(id);
@@ -233,6 +239,7 @@ impl Core {
     /// Memory that a burst left behind and nobody needs.
     pub(super) fn trim(&mut self) {
         self.pool.trim();
+        self.slots.give_back(PAGES_A_TRIM);
         self.bundles.trim();
         self.spare_queues.truncate(self.spare_queues.len() / 2);
         self.spare_queues.shrink_to(self.spare_queues.len() * 2);
@@ -245,7 +252,8 @@ impl Core {
 
     /// Whether [`Core::trim`] has anything left to do.
     pub(super) fn has_slack(&self) -> bool {
-        self.pool.kept_bytes() > 0 || !self.spare_queues.is_empty() || self.bundles.has_slack()
+        let keeps_tables = self.slots.has_emptied() || self.bundles.has_slack();
+        keeps_tables || self.pool.kept_bytes() > 0 || !self.spare_queues.is_empty()
     }
 
     /// Bytes gathered for a connection, bytes in its queue and those it is sent together with others.

@@ -1,5 +1,6 @@
 //! The gateway's clockwork: deadlines of connections and handlers, the drain, memory left behind.
 
+use super::ahead::AHEAD;
 use super::core::Core;
 use super::handler::Handler;
 use super::id::ConnId;
@@ -16,6 +17,10 @@ const MAX_DEADLINES: usize = 1024;
 /// Connections that a drain ends in one turn, and slots that it looks at for them. Behind its time it goes on at once.
 const MAX_DRAINED: usize = 512;
 const MAX_LOOKED_AT: usize = 16_384;
+/// Emptied pages of slots whose memory goes back in one turn, some tens of microseconds each; and at each look for memory
+/// left behind, when there may be no turns but those.
+const PAGES_A_TURN: usize = 2;
+pub(super) const PAGES_A_TRIM: usize = 32;
 /// How often memory left behind by a burst is looked for.
 const TRIM_EVERY: Duration = Duration::from_secs(1);
 
@@ -37,6 +42,7 @@ impl<H: Handler> Gateway<H> {
 
     /// The turn is over. Memory it has left behind is looked for later.
     pub fn finish_turn(&mut self, now: Time) {
+        self.core.slots.give_back(PAGES_A_TURN);
         self.core.counters.turns_cut += u64::from(!self.core.dirty.is_empty());
         if self.trim_at.is_none() && self.core.has_slack() {
             self.trim_at = Some(now + TRIM_EVERY);
@@ -44,10 +50,17 @@ impl<H: Handler> Gateway<H> {
     }
 
     fn serve_deadlines(&mut self, now: Time) {
-        let mut budget = MAX_DEADLINES;
+        let (mut budget, mut ahead) = (MAX_DEADLINES, 0);
         while budget > 0 {
             match self.core.wheel.poll(now) {
-                Polled::Due(slot) => self.handle_deadline(slot, now),
+                Polled::Due(slot) => {
+                    if ahead == 0 {
+                        self.expect_deadlines();
+                        ahead = AHEAD;
+                    }
+                    ahead -= 1;
+                    self.handle_deadline(slot, now);
+                }
                 Polled::Working => budget = budget.saturating_sub(MOVES_PER_POLL - 1),
                 Polled::Idle => break,
             }

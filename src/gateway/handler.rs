@@ -92,6 +92,15 @@ pub trait Handler {
         let _ = (cx, token);
     }
 
+    /// Reads a little of each line of memory that it keeps for `id`, so that they are in the cache when a message of it is
+    /// served, or its end: called where there are very many connections, for several of them before the first is served.
+    /// What it gives back means nothing.
+    #[inline]
+    fn glance(&self, id: ConnId) -> usize {
+        let _ = id;
+        0
+    }
+
     /// The turn has come that [`Context::ask_turn`] asked for: connections were flushed since.
     fn on_turn(&mut self, cx: &mut Context<'_>) {
         let _ = cx;

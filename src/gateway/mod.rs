@@ -5,6 +5,7 @@
 
 mod accept;
 mod admission;
+mod ahead;
 mod arriving;
 mod at_ease;
 mod bundles;
@@ -30,12 +31,14 @@ mod receive;
 mod send;
 mod share;
 mod slots;
+mod sockets;
 #[cfg(test)]
 mod tests;
 mod timers;
 mod transmit;
 
 pub use admission::Peer;
+pub use ahead::AHEAD;
 pub use context::{ConnectionInfo, Context, SendError};
 pub use handler::Handler;
 #[cfg(feature = "websocket")]
@@ -45,8 +48,9 @@ pub use http::Request;
 pub use id::{ConnId, ConnText};
 pub use machine::{Gateway, Seed};
 pub use pages::Pages;
-pub use reactor::{MAX_EVENTS, Reactor, Received, Sockets};
+pub use reactor::{MAX_EVENTS, Reactor};
 pub use receive::{Readiness, Steps, Taken};
 pub use send::Offer;
+pub use sockets::{Received, Sockets};
 pub use timers::TimerId;
 pub use transmit::FlushOutcome;

@@ -7,6 +7,8 @@ pub struct Pages<T> {
     len: usize,
     /// No page before this one has a vacancy.
     first_with_vacancy: usize,
+    /// Pages that were emptied and still hold their memory, if they were not filled again.
+    emptied: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -21,7 +23,7 @@ const PAGE: usize = 1024;
 
 impl<T> Default for Pages<T> {
     fn default() -> Self {
-        Self { pages: Vec::new(), len: 0, first_with_vacancy: 0 }
+        Self { pages: Vec::new(), len: 0, first_with_vacancy: 0, emptied: Vec::new() }
     }
 }
 
@@ -72,8 +74,15 @@ impl<T> Pages<T> {
         self.pages.get_mut(index / PAGE)?.values.get_mut(index % PAGE)?.as_mut()
     }
 
-    /// Takes the value at `index` out.
+    /// Takes the value at `index` out. The memory of a page that it leaves empty goes back at once.
     pub fn remove(&mut self, index: usize) -> Option<T> {
+        let value = self.take(index)?;
+        self.give_back(usize::MAX);
+        Some(value)
+    }
+
+    /// Takes the value at `index` out, and gives no memory back: that is for [`Pages::give_back`].
+    pub fn take(&mut self, index: usize) -> Option<T> {
         let at = index / PAGE;
         let page = self.pages.get_mut(at)?;
         let value = page.remove(index % PAGE)?;
@@ -81,9 +90,32 @@ impl<T> Pages<T> {
         self.first_with_vacancy = self.first_with_vacancy.min(at);
         // The first page stays, so that a gateway with few connections does not map and unmap it over and over.
         if page.count == 0 && at > 0 {
-            *page = Page::unmapped();
+            self.emptied.extend(u32::try_from(at));
         }
         Some(value)
+    }
+
+    /// Gives the memory of emptied pages back, of so many at most: the system takes its time for a large one, and when
+    /// very many values go, nearly all pages become empty with the last few.
+    pub fn give_back(&mut self, most: usize) {
+        let mut given = 0;
+        while given < most
+            && let Some(at) = self.emptied.pop()
+        {
+            let page = &mut self.pages[at as usize];
+            if page.count == 0 && !page.values.is_empty() {
+                *page = Page::unmapped();
+                given += 1;
+            }
+        }
+        if self.emptied.is_empty() {
+            self.emptied = Vec::new();
+        }
+    }
+
+    /// Whether [`Pages::give_back`] has anything left to look at.
+    pub fn has_emptied(&self) -> bool {
+        !self.emptied.is_empty()
     }
 
     /// Every value with its index, in order.
@@ -170,5 +202,23 @@ mod tests {
         }
         assert!(pages.is_empty() && pages.held_bytes() < full / 5);
         assert_eq!(pages.get(PAGE), None);
+    }
+
+    #[test]
+    fn memory_of_many_pages_goes_back_a_few_at_a_time_and_never_that_of_one_in_use_again() {
+        let mut pages = Pages::default();
+        for index in 0..10 * PAGE {
+            pages.insert(index, 0u64);
+        }
+        for index in 0..10 * PAGE {
+            pages.take(index);
+        }
+        let full = pages.held_bytes();
+        pages.insert(9 * PAGE, 7);
+        pages.give_back(4);
+        assert!(pages.held_bytes() < full * 7 / 10 && pages.held_bytes() > full / 2);
+        pages.give_back(usize::MAX);
+        assert_eq!((pages.has_emptied(), pages.get(9 * PAGE)), (false, Some(&7)));
+        assert!(pages.held_bytes() < full / 4);
     }
 }

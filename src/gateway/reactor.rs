@@ -4,69 +4,18 @@
 //! Whoever is stopped so goes on a list, and the next turn begins without waiting.
 
 use super::accept::{Acceptor, Outcome};
-use super::admission::Peer;
+use super::ahead::AHEAD;
 use super::context::Context;
 use super::handler::Handler;
 use super::id::ConnId;
 use super::machine::Gateway;
 use super::receive::{Readiness, Taken};
+use super::sockets::{Received, Sockets};
 use super::transmit::FlushOutcome;
 use crate::connection::Door;
 use crate::timer::{Time, earliest};
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice};
-
-/// Non-blocking sockets, known by the id of their connection. A closed or unknown id is an error or nothing.
-pub trait Sockets {
-    /// A socket that was accepted and has no id yet. Dropping it closes it.
-    type Socket;
-
-    /// The next peer that waits at a listener.
-    fn accept(&mut self, listener: usize) -> io::Result<(Self::Socket, Peer)>;
-    /// Takes a socket under an id; events for it come from now on.
-    fn attach(&mut self, id: ConnId, socket: Self::Socket) -> io::Result<()>;
-    /// Reads once.
-    fn read(&mut self, id: ConnId, buffer: &mut [u8]) -> io::Result<Received>;
-    /// Writes once, as a vectored write does. What encrypts may have taken up to 64 KiB more than it says; the next
-    /// write offers those bytes again, in front.
-    fn write(&mut self, id: ConnId, slices: &[IoSlice<'_>]) -> io::Result<usize>;
-    /// Shuts our side, so that the peer sees the end after the last byte.
-    fn shut_down(&mut self, id: ConnId);
-    /// Closes it; nothing is heard of this id again.
-    fn close(&mut self, id: ConnId);
-    /// Takes it for a TLS stream that begins with these bytes: what is read and written from here on is what is inside.
-    fn start_tls(&mut self, id: ConnId, first: &[u8]) -> io::Result<()> {
-        let _ = (id, first);
-        Err(ErrorKind::Unsupported.into())
-    }
-    /// It takes bytes again: lets TLS send what of its own waits.
-    fn advance(&mut self, id: ConnId) -> io::Result<()> {
-        let _ = id;
-        Ok(())
-    }
-}
-
-impl Received {
-    /// What a plain socket's read of `count` bytes into `room` says: a short one has emptied it.
-    #[inline]
-    pub fn of(count: usize, room: usize) -> Self {
-        if count == 0 { Received::End } else { Received::Bytes { count, drained: count < room } }
-    }
-}
-
-/// What one read brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Received {
-    /// Bytes; of an encrypted stream perhaps none.
-    Bytes {
-        /// How many.
-        count: usize,
-        /// Nothing is left to read, as far as can be told.
-        drained: bool,
-    },
-    /// The peer's end.
-    End,
-}
+use std::io::{self, ErrorKind};
 
 /// Drives a [`Gateway`] over [`Sockets`], a turn at a time.
 ///
@@ -141,6 +90,11 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
     /// The gateway, to drain, stop or run something on. Follow with [`Reactor::end_turn`].
     pub fn gateway_mut(&mut self) -> &mut Gateway<H> {
         &mut self.gateway
+    }
+
+    #[inline]
+    pub(super) fn sockets(&self) -> &S {
+        &self.sockets
     }
 
     /// The sockets.
@@ -344,7 +298,13 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
     /// held: until there is none of it, or enough was flushed. No slot is freed before its end was told.
     fn flush_dirty(&mut self, budget: &mut usize, now: Time) {
         loop {
-            while *budget > 0 && self.flush_next(now) {
+            while *budget > 0 {
+                if budget.is_multiple_of(AHEAD) {
+                    self.expect_flushes();
+                }
+                if !self.flush_next(now) {
+                    break;
+                }
                 *budget -= 1;
             }
             self.flush_pressed(now);
@@ -395,12 +355,18 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
     }
 
     fn reap(&mut self) {
-        let mut freed = false;
-        while let Some(id) = self.gateway.poll_gone() {
+        let mut freed = 0_usize;
+        loop {
+            if freed.is_multiple_of(AHEAD) {
+                self.expect_closes();
+            }
+            let Some(id) = self.gateway.poll_gone() else {
+                break;
+            };
             self.sockets.close(id);
-            freed = true;
+            freed += 1;
         }
-        if freed {
+        if freed > 0 {
             self.listeners.iter_mut().for_each(|(_, acceptor)| acceptor.on_descriptor_freed());
         }
     }

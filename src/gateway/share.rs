@@ -91,9 +91,6 @@ impl Core {
         bundles.release(run);
         self.queued -= sent;
         self.counters.bytes_out += sent as u64;
-        if sent > 0 {
-            slot.connection.on_progress(now);
-        }
         if sent > 0 && slot.watch == Watch::Armed && rest.len() <= settings.write_queue_soft_bytes / 2 {
             slot.watch = Watch::Listed;
             drained.push_back(id);

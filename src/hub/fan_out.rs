@@ -6,7 +6,7 @@ use super::channel::{Channel, ChannelKey, Standing, Subscriber};
 use super::outbox::Outbox;
 use crate::config::Slow;
 use crate::engine::Engine;
-use crate::gateway::{ConnId, Context, Offer};
+use crate::gateway::{AHEAD, ConnId, Context, Offer};
 use crate::wire::Prepared;
 use std::collections::VecDeque;
 
@@ -135,9 +135,12 @@ impl<E: Engine> Hub<E> {
         };
         let slow = namespaces.get(channel.namespace).slow;
         let mut told = Told::default();
-        for subscriber in channel.subscribers[until..next.left].iter_mut().rev() {
-            if !(next.spares_positioned && subscriber.is_positioned) && subscriber.is_next(next.offset) {
-                tell_one(cx, outbox, subscriber, next, slow, &mut told);
+        for group in channel.subscribers[until..next.left].rchunks_mut(AHEAD) {
+            cx.expect(group.iter().map(|subscriber| subscriber.id));
+            for subscriber in group.iter_mut().rev() {
+                if !(next.spares_positioned && subscriber.is_positioned) && subscriber.is_next(next.offset) {
+                    tell_one(cx, outbox, subscriber, next, slow, &mut told);
+                }
             }
         }
         next.left = until;

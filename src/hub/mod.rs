@@ -228,6 +228,12 @@ impl<E: Engine> Hub<E> {
         self.settle(cx);
     }
 
+    /// Reads a little of what is kept for a connection, as [`Handler::glance`](crate::gateway::Handler::glance) does.
+    #[inline]
+    pub fn glance(&self, id: ConnId) -> usize {
+        self.clients.get(id).map_or(0, Client::glance)
+    }
+
     /// What has been counted since the start.
     pub fn counters(&self) -> &HubCounters {
         &self.counters

@@ -11,7 +11,7 @@ use super::sockets::MioSockets;
 use super::tls::{TlsError, TlsFiles, TlsServer};
 use crate::config::{SettingError, Settings};
 use crate::connection::CloseReason;
-use crate::gateway::{ConnId, Gateway, Handler, MAX_EVENTS, Reactor, Readiness, Seed};
+use crate::gateway::{AHEAD, ConnId, Gateway, Handler, MAX_EVENTS, Reactor, Readiness, Seed};
 use crate::stats::Counters;
 use crate::timer::{Time, earliest};
 use crate::wire::Prepared;
@@ -168,8 +168,12 @@ impl<H: Handler> EventLoop<H> {
         let now = self.clock.now();
         self.look_at_date(now);
         self.reactor.begin_turn(now);
-        let (mut woken, mut signalled, mut count) = (!self.commands.is_empty(), false, 0);
+        let (mut woken, mut signalled, mut count) = (!self.commands.is_empty(), false, 0_usize);
+        let mut ahead = self.events.iter();
         for event in &self.events {
+            if count.is_multiple_of(AHEAD) {
+                self.reactor.expect(ahead.by_ref().take(AHEAD).map(|event| ConnId::from_bits(event.token().0 as u64)));
+            }
             count += 1;
             match event.token() {
                 WAKER => woken = true,

@@ -89,6 +89,11 @@ impl Sockets for MioSockets {
         self.socket(id)?.write(slices)
     }
 
+    #[inline]
+    fn glance(&self, id: ConnId) -> usize {
+        self.streams.get(id.slot()).map_or(0, |(owner, _)| owner.slot())
+    }
+
     fn shut_down(&mut self, id: ConnId) {
         // A peer that is gone by now shows in the next read.
         let _ = self.socket(id).and_then(Socket::shut_down);

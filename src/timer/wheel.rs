@@ -126,6 +126,18 @@ impl Wheel {
         polled
     }
 
+    /// The next keys that [`Wheel::poll`] will give out, as far as they are known without opening a slot.
+    pub fn next_due(&self) -> impl Iterator<Item = u32> {
+        self.slots.keys(self.open.0).filter(|_| self.open.is_near())
+    }
+
+    /// Reads what setting or forgetting the deadline of `key` looks at, so that it is in the cache then. What it gives
+    /// back means nothing.
+    #[inline]
+    pub fn glance(&self, key: u32) -> usize {
+        self.slots.glance(key)
+    }
+
     /// How many keys have a deadline.
     pub fn len(&self) -> usize {
         self.slots.len()

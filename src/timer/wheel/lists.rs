@@ -103,6 +103,23 @@ impl Lists {
         self.occupied[list / 64] >> (list % 64) & 1 == 1
     }
 
+    /// The keys in `list`, from its head on.
+    pub(super) fn keys(&self, list: usize) -> impl Iterator<Item = u32> {
+        let mut next = self.is_occupied(list).then(|| Link(self.ends[list][NEXT]));
+        std::iter::from_fn(move || {
+            let key = next?.as_key()?;
+            next = self.listed(key).map(|node| Link(node.links[NEXT]));
+            Some(key)
+        })
+    }
+
+    /// Reads the node of `key` and its neighbours'.
+    #[inline]
+    pub(super) fn glance(&self, key: u32) -> usize {
+        let neighbour = |link| Link(link).as_key().and_then(|key| self.listed(key)).map_or(0, |node| node.tick);
+        self.listed(key).map_or(0, |node| (neighbour(node.links[PREV]) ^ neighbour(node.links[NEXT])) as usize)
+    }
+
     /// The lowest number of a list that is not empty, among those from `from` on and below `end`.
     pub(super) fn first_occupied(&self, from: usize, end: usize) -> Option<usize> {
         let bits = self.occupied[from / 64] & (u64::MAX << (from % 64));

@@ -206,3 +206,25 @@ fn drain(wheel: &mut Wheel, now: Time) -> (Vec<u32>, usize) {
 fn shuffled(count: u32) -> impl Iterator<Item = u32> {
     (0..u64::from(count)).map(move |i| (i * 2_654_435_761 % u64::from(count)) as u32)
 }
+
+#[test]
+fn what_is_said_to_be_due_next_is_due_next() {
+    let mut wheel = Wheel::new(Time::ZERO);
+    for key in 0..3000 {
+        wheel.arm(key * 7 % 3000, Time::from_millis(u64::from(key / 100) * TICK_MILLIS));
+    }
+    let now = Time::from_millis(MINUTE);
+    let mut told = 0;
+    loop {
+        let next: Vec<u32> = wheel.next_due().take(5).collect();
+        for key in &next {
+            assert_eq!(wheel.poll(now), Polled::Due(*key));
+        }
+        told += next.len();
+        // A slot that has not been opened tells nothing of what it holds.
+        if next.is_empty() && wheel.poll(now) == Polled::Idle {
+            break;
+        }
+    }
+    assert!(told > 2000 && wheel.is_empty(), "{told}");
+}
