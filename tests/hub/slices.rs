@@ -29,7 +29,7 @@ fn publish(rig: &mut Rig, by: ConnId, numbers: std::ops::RangeInclusive<u32>) {
 
 /// The numbers a connection has been sent on `c` since it was last asked.
 fn heard(rig: &mut Rig, id: ConnId) -> Vec<u32> {
-    let number = |line: &String| Some(line.split_once(r#""data":"#)?.1.split([',', '}']).next()?.parse().ok()?);
+    let number = |line: &String| line.split_once(r#""data":"#)?.1.split([',', '}']).next()?.parse().ok();
     rig.told(id).iter().filter(|line| line.contains(r#""channel":"c""#)).filter_map(number).collect()
 }
 
