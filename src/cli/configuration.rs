@@ -12,6 +12,7 @@ use crate::net::{ListenOptions, ListenUrl, TlsFiles};
 use log::LevelFilter;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Everything `serve` needs to know.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Configuration {
     pub(super) log_level: LevelFilter,
     pub(super) backlog: u32,
     pub(super) reuse_port: bool,
+    /// Time to look for events without sleeping; zero for none.
+    pub(super) busy_poll: Duration,
     pub(super) tls: Tls,
 }
 
@@ -113,7 +116,7 @@ impl Configuration {
 
     /// Each setting and its value, as it would be written.
     pub(super) fn shown(&self) -> Vec<(&'static str, String)> {
-        let Self { settings, hub, key_files, listen, app, log_level, backlog, reuse_port, tls } = self;
+        let Self { settings, hub, key_files, listen, app, log_level, backlog, reuse_port, busy_poll, tls } = self;
         let urls: Vec<String> = listen.iter().map(ToString::to_string).collect();
         let mut shown = vec![
             ("listen", urls.join(",")),
@@ -121,6 +124,10 @@ impl Configuration {
             ("log_level", log_level.to_string().to_lowercase()),
             ("backlog", backlog.to_string()),
             ("reuse_port", reuse_port.to_string()),
+            (
+                "busy_poll",
+                values::show_or_off((!busy_poll.is_zero()).then_some(busy_poll), |time| values::show_duration(*time)),
+            ),
         ];
         shown.extend(shown_settings(settings));
         shown.extend([

@@ -38,6 +38,10 @@ pub(super) struct Options {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = values::switch)]
     reuse_port: Option<bool>,
+    /// Time to look for events without sleeping after something has happened: lower latency for up to a core of CPU time;
+    /// off: sleeps at once
+    #[arg(long, value_name = "DURATION", value_parser = values::busy_poll)]
+    busy_poll: Option<Duration>,
     /// Silence after which a peer is asked for a sign of life; off: dead peers are not looked for
     #[arg(long, value_name = "DURATION", value_parser = values::duration_or_zero)]
     heartbeat_interval: Option<Duration>,
@@ -184,6 +188,7 @@ impl Options {
                 require_client_certificate: self.tls_require_client_certificate.unwrap_or(false),
             },
             reuse_port: self.reuse_port.unwrap_or(listening.reuse_port),
+            busy_poll: self.busy_poll.unwrap_or_default(),
         }
     }
 

@@ -36,6 +36,7 @@ pub(super) fn run(flags: Flags) -> Result<(), Failure> {
 fn serve<H: Handler>(handler: H, configuration: &Configuration) -> Result<(), Failure> {
     let room = machine::raise_descriptors();
     let mut gateway = EventLoop::new(handler, configuration.settings.clone()).map_err(failure)?;
+    gateway.set_busy_poll(configuration.busy_poll);
     if let Some(files) = configuration.tls.files() {
         gateway.serve_tls(files).map_err(|error| Failure::Usage(vec![error.to_string()]))?;
     }

@@ -76,6 +76,14 @@ pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
     Ok(duration_or_off(text)?.0.unwrap_or(Duration::ZERO))
 }
 
+/// Longer, and whoever is watched by the clock would have to wait for it.
+const LONGEST_BUSY_POLL: Duration = Duration::from_millis(10);
+
+pub(super) fn busy_poll(text: &str) -> Result<Duration, String> {
+    let time = duration_or_zero(text)?;
+    if time <= LONGEST_BUSY_POLL { Ok(time) } else { Err("choose at most 10ms; or off".to_owned()) }
+}
+
 pub(super) fn count_or_off(text: &str) -> Result<OrOff<u32>, String> {
     or_off(text, small_count)
 }

@@ -3,7 +3,7 @@
 #[cfg(feature = "cli")]
 use crate::load::Moment;
 use crate::timer::Time;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Whole milliseconds since it was started. Monotonic.
 #[derive(Debug)]
@@ -19,6 +19,11 @@ impl Clock {
 
     pub(super) fn now(&self) -> Time {
         Time::from_millis(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Time since it was started, as fine as the system has it.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.origin.elapsed()
     }
 
     /// Nanoseconds since it was started.

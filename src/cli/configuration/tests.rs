@@ -156,12 +156,13 @@ fn messages_too_long_for_detection_are_warned_of() {
 }
 
 /// A value other than the default for each setting.
-const SAMPLES: [(&str, &str); 54] = [
+const SAMPLES: [(&str, &str); 55] = [
     ("listen", "tcp://127.0.0.1:9000"),
     ("app", "broadcast"),
     ("log_level", "debug"),
     ("backlog", "128"),
     ("reuse_port", "true"),
+    ("busy_poll", "100us"),
     ("heartbeat_interval", "5s"),
     ("heartbeat_timeout", "1m"),
     ("heartbeat_probe", "are you there?"),
