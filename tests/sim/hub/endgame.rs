@@ -72,7 +72,7 @@ impl World<'_> {
 
     /// In the quiet, who keeps a position has all there is, although nothing newer has shown a gap.
     fn check_tails(&self) -> Verdict {
-        if !self.rules.reliable {
+        if self.plan.temper.refuses() {
             // A loss is found with the next publication at the latest, which the marker is.
             return Ok(());
         }

@@ -27,7 +27,12 @@ pub struct Temper {
 impl Temper {
     /// Nothing is ever lost or refused, however late it may be.
     pub fn is_reliable(self) -> bool {
-        self.full == 0 && self.fails == 0 && !self.breaks
+        !self.refuses() && !self.breaks
+    }
+
+    /// Whether it may refuse what it is asked.
+    pub fn refuses(self) -> bool {
+        self.full > 0 || self.fails > 0
     }
 }
 
