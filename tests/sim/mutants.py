@@ -49,8 +49,7 @@ MUTANTS = [
      " else { Input::Message(Payload::InPlace(whole), Kind::Plain) }\n            }"),
     # Ids, slots, tables.
     ("an old id finds the new owner of its slot", "src/gateway/slots.rs",
-     "let (owner, value) = self.pages.get_mut(id.slot())?;\n        (*owner == id).then_some(value)",
-     "let (_, value) = self.pages.get_mut(id.slot())?;\n        Some(value)"),
+     "(entry.owner == id).then_some(&mut entry.value)", "Some(&mut entry.value)"),
     ("who leaves still counts against its address", CORE, "self.admission.leave(slot.peer);", "let _ = slot;"),
     ("an end is told twice", ENDING,
      "self.ended.push_back((id, reason));", "self.ended.push_back((id, reason));\n            self.ended.push_back((id, reason));"),
@@ -66,7 +65,7 @@ MUTANTS = [
     ("silence counted from before reading resumed", MACHINE,
      "self.last_received = now;\n        self.last_message = now;", "self.last_message = now;"),
     ("write stall counted from the last message", OUTGOING,
-     "if queue.is_empty() {\n            self.progress_at = now;", "if queue.is_empty() {\n            self.progress_at = self.last_message;"),
+     "if queue.is_empty() {\n            queue.set_stamp(now.as_millis());", "if queue.is_empty() {\n            queue.set_stamp(self.last_message.as_millis());"),
     ("first bytes change no timer", RECEIVE, "                self.core.rearm(id);\n", ""),
     # Reading.
     ("back-pressure never ends", TRANSMIT,
