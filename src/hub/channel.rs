@@ -40,6 +40,8 @@ pub(super) struct Subscriber {
 pub(super) struct Channel {
     pub(super) name: ChannelName,
     pub(super) namespace: NamespaceKey,
+    /// Tells it from others of its name, before it and after it.
+    pub(super) serial: u64,
     pub(super) subscribers: Vec<Subscriber>,
     /// The newest publication that was handed to subscribers, and the life it belongs to.
     pub(super) position: Option<(u64, Epoch)>,
@@ -199,6 +201,7 @@ pub(super) struct Channels {
     channels: Pages<Channel>,
     /// The one that was found last: who publishes is looked up, and then what was published.
     last: Cell<ChannelKey>,
+    last_serial: u64,
 }
 
 impl Channels {
@@ -235,11 +238,13 @@ impl Channels {
 
     /// Makes room for a channel that has no subscribers yet.
     pub(super) fn insert(&mut self, name: &ChannelName, namespace: NamespaceKey) -> ChannelKey {
+        self.last_serial += 1;
         let index = self.channels.vacancy();
         let key = to_key(index);
         let channel = Channel {
             name: name.clone(),
             namespace,
+            serial: self.last_serial,
             subscribers: Vec::new(),
             position: None,
             under_way: None,

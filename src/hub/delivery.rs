@@ -165,10 +165,11 @@ impl<E: Engine> Hub<E> {
             let has_history = self.namespaces.get(channel.namespace).history_size > 0;
             channel.position.is_some() || (has_history && channel.is_buffering())
         });
-        for (key, name) in channels.map(|(key, channel)| (key, channel.name.clone())).collect::<Vec<_>>() {
+        let checks = channels.map(|(key, channel)| (key, channel.name.clone(), channel.serial));
+        for (key, channel, serial) in checks.collect::<Vec<_>>() {
             let query = Query { since: None, limit: 0, reverse: false };
-            let request = Request::History { channel: name.clone(), query };
-            if self.submit(cx, request, Some(Wait::Check { channel: name })).is_err() {
+            let request = Request::History { channel: channel.clone(), query };
+            if self.submit(cx, request, Some(Wait::Check { channel, serial })).is_err() {
                 if let Some(channel) = self.channels.get_mut(key) {
                     channel.lose_track();
                 }
@@ -177,12 +178,19 @@ impl<E: Engine> Hub<E> {
         }
     }
 
-    /// Where a history stands that may have gone on without us.
-    pub(super) fn on_position_read(&mut self, cx: &mut Context<'_>, name: &str, result: Result<Done, EngineError>) {
+    /// Where a history stands that may have gone on without us. What was read for a channel that has ended since says
+    /// nothing of the one that has begun under its name: that hears only of what came after both.
+    pub(super) fn on_position_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        name: &str,
+        serial: u64,
+        result: Result<Done, EngineError>,
+    ) {
         let Some(key) = self.channels.find(name) else {
             return;
         };
-        let Some(channel) = self.channels.get_mut(key) else {
+        let Some(channel) = self.channels.get_mut(key).filter(|channel| channel.serial == serial) else {
             return;
         };
         match (&result, &channel.position) {

@@ -25,7 +25,7 @@ pub(super) enum Wait {
     /// A subscriber that lags.
     CatchUp { id: ConnId, channel: ChannelName, query: Query },
     /// A channel whose position has to be looked at.
-    Check { channel: ChannelName },
+    Check { channel: ChannelName, serial: u64 },
     /// A channel that the engine is to tell of.
     Heard { channel: ChannelName },
     /// A part of a back end's operation.
@@ -105,7 +105,7 @@ impl<E: Engine> Hub<E> {
                 self.release(id);
             }
             Wait::CatchUp { id, channel, query } => self.on_catch_up_read(cx, id, &channel, query, result),
-            Wait::Check { channel } => self.on_position_read(cx, &channel, result),
+            Wait::Check { channel, serial } => self.on_position_read(cx, &channel, serial, result),
             // Nobody may believe to hear of a channel of which the engine says nothing.
             Wait::Heard { channel } if result.is_err() => self.end_all(cx, &channel),
             Wait::Heard { .. } => {}

@@ -10,10 +10,11 @@ use tidegate::gateway::{ConnId, Gateway, Peer};
 
 /// Ends that nobody is told of where the connection was never opened.
 const UNTOLD: [CloseReason; 6] = [
+    // A stall is looked for before anything else, where a leap of the clock makes several of them due.
+    CloseReason::Local(LocalReason::WriteTimeout),
     CloseReason::Peer(PeerReason::HandshakeTimeout),
     CloseReason::Peer(PeerReason::HeartbeatTimeout),
     CloseReason::Local(LocalReason::IdleTimeout),
-    CloseReason::Local(LocalReason::WriteTimeout),
     CloseReason::Local(LocalReason::Draining),
     CloseReason::Local(LocalReason::Stopped),
 ];

@@ -210,7 +210,10 @@ impl Model {
             self.seen.hit_if(matches!(call, Some(Call::Opened(_))), Situation::PanicOnOpen);
             self.seen.hit_if(matches!(call, Some(Call::Request(..))), Situation::PanicOnRequest);
             self.seen.hit_if(matches!(call, Some(Call::Upgrade(..))), Situation::PanicOnUpgrade);
-            self.decide(id, CloseReason::Local(LocalReason::HandlerPanicked));
+            // Who was closed in the same call, for what it was sent before the panic, has its reason already.
+            if !self.slow.contains(&id) {
+                self.decide(id, CloseReason::Local(LocalReason::HandlerPanicked));
+            }
         }
         Ok(())
     }

@@ -50,6 +50,8 @@ pub struct Model {
     pub inside: Option<Call>,
     /// Opened connections that this journal says are slow consumers.
     pub slow: Vec<ConnId>,
+    /// Those that it says sent too large a message.
+    pub too_large: Vec<ConnId>,
     /// Connections that should have got a broadcast, did not, and hence must have ended by the end of the call.
     pub must_end: Vec<ConnId>,
     pub timers: Vec<(u64, u64)>,
@@ -113,6 +115,7 @@ impl Model {
             serving: None,
             inside: None,
             slow: Vec::new(),
+            too_large: Vec::new(),
             must_end: Vec::new(),
             timers: Vec::new(),
             drain: None,
@@ -172,10 +175,14 @@ impl Model {
     pub fn digest(&mut self, journal: &Journal, net: &Net, gateway: &Gateway<Recorder>) -> Verdict {
         self.observe(gateway);
         self.slow.clear();
+        self.too_large.clear();
         self.conns.iter_mut().flatten().for_each(|conn| conn.peak = conn.pending());
         for entry in &journal.entries {
             if let Entry::Enter(Call::Ended(id, CloseReason::Local(LocalReason::SlowConsumer))) = entry {
                 self.slow.push(*id);
+            }
+            if let Entry::Enter(Call::Ended(id, CloseReason::Peer(PeerReason::MessageTooLarge))) = entry {
+                self.too_large.push(*id);
             }
         }
         for entry in &journal.entries {

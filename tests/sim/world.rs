@@ -56,7 +56,7 @@ pub struct World<'a> {
 /// Turns without anything to show for it before it counts as spinning.
 const MAX_IDLE_TURNS: u32 = 12;
 /// Turns between two events of the plan.
-const MAX_TURNS: u32 = 50_000;
+const MAX_TURNS: u32 = 200_000;
 
 impl<'a> World<'a> {
     pub fn new(plan: &'a Plan, seen: Seen, keeps_lines: bool) -> Self {
@@ -75,7 +75,7 @@ impl<'a> World<'a> {
         let mut reactor = Reactor::new(gateway, Wires(Rc::clone(&net)));
         // Where the clock may leap between two turns, what was left to the second would seem to have stalled.
         let leaps = plan.faults.has(Fault::Jump) || plan.faults.has(Fault::Oversleep);
-        reactor.limit_flushes(if leaps { 1024 } else { [1, 2, 5, 1024][plan.seed as usize % 4] });
+        reactor.limit_flushes(if leaps { 1024 } else { [3, 5, 11, 1024][plan.seed as usize % 4] });
         for listener in &plan.listeners {
             reactor.add_listener(*listener);
             net.borrow_mut().listeners.push(Default::default());
@@ -224,6 +224,7 @@ impl<'a> World<'a> {
     fn turn(&mut self) -> Verdict {
         self.turns += 1;
         let (now, before) = (self.time(), self.trace.entries);
+        let was_asked_for = self.reactor.poll_timeout(now).is_some_and(|at| at <= now);
         self.reactor.begin_turn(now);
         self.digest()?;
         let mut events = std::mem::take(&mut self.events);
@@ -233,9 +234,11 @@ impl<'a> World<'a> {
             self.tell(*id, *ready)?;
         }
         self.reactor.on_batch(events.len());
+        // Where nothing comes of an event, or of a turn that the plan wants, the gateway has not asked for it.
+        let was_of_use = !events.is_empty() || !was_asked_for;
         self.events = events;
         self.end_turn()?;
-        self.idle_turns = if self.trace.entries > before { 0 } else { self.idle_turns + 1 };
+        self.idle_turns = if was_of_use || self.trace.entries > before { 0 } else { self.idle_turns + 1 };
         if self.idle_turns > MAX_IDLE_TURNS {
             return broken("the loop spins", None, format!("{MAX_IDLE_TURNS} turns at {now:?} did nothing"));
         }

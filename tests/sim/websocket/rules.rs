@@ -88,6 +88,9 @@ impl Model {
     }
 
     fn on_broken(&mut self, id: ConnId, broken: Broken) {
+        // What is compressed can be broken and too large: one of the two is found first, and is as true as the other.
+        let is_either = broken == Broken::Frame(FrameError::BadCompression) && self.too_large.contains(&id);
+        let broken = if is_either { Broken::TooLarge } else { broken };
         let (reason, code, situation) = match broken {
             Broken::Frame(FrameError::BadCompression) => (PeerReason::InvalidData, 1007, Situation::BadCompression),
             Broken::Frame(FrameError::MissingMask) => (PeerReason::ProtocolError, 1002, Situation::Unmasked),
