@@ -42,7 +42,9 @@ impl<H: Handler> Gateway<H> {
 
     /// The turn is over. Memory it has left behind is looked for later.
     pub fn finish_turn(&mut self, now: Time) {
-        self.core.slots.give_back(PAGES_A_TURN);
+        if self.core.slots.has_emptied() {
+            self.core.slots.give_back(PAGES_A_TURN);
+        }
         self.core.counters.turns_cut += u64::from(!self.core.dirty.is_empty());
         if self.trim_at.is_none() && self.core.has_slack() {
             self.trim_at = Some(now + TRIM_EVERY);

@@ -356,13 +356,10 @@ impl<H: Handler, S: Sockets> Reactor<H, S> {
 
     fn reap(&mut self) {
         let mut freed = 0_usize;
-        loop {
+        while let Some(id) = self.gateway.poll_gone() {
             if freed.is_multiple_of(AHEAD) {
                 self.expect_closes();
             }
-            let Some(id) = self.gateway.poll_gone() else {
-                break;
-            };
             self.sockets.close(id);
             freed += 1;
         }
