@@ -11,7 +11,7 @@ use std::time::Duration;
 use tidegate::apps::HubApp;
 use tidegate::config::HubSettings;
 use tidegate::engine::{EngineSettings, MemoryEngine};
-use tidegate::gateway::{ConnId, Readiness};
+use tidegate::gateway::{ConnId, MAX_EVENTS, Readiness};
 use tidegate::hub::Hub;
 use tidegate::timer::Time;
 use tidegate::wire::Wire;
@@ -270,7 +270,7 @@ impl Run {
         while !self.world.reactor.gateway().is_drained() {
             let gone: Vec<ConnId> = {
                 let shut = &mut self.world.stub().shut;
-                shut.split_off(shut.len().saturating_sub(1024))
+                shut.split_off(shut.len().saturating_sub(MAX_EVENTS))
             };
             self.world.turn(&mut tally, gone, CLOSING, |stub, _| stub.ends = true);
             if self.world.stub().shut.is_empty() {

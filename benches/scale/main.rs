@@ -18,6 +18,7 @@ mod world;
 
 use report::Tables;
 use std::process::{Command, ExitCode, Stdio};
+use tidegate::gateway::MAX_EVENTS;
 use tidegate::wire::Wire;
 
 const KINDS: [&str; 3] = ["length", "ws", "hub"];
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         Ok(options) if options.is_run => run(&options),
         Ok(options) => return run_all(&options),
         Err(wrong) => {
-            eprintln!("error: {wrong}\nusage: scale [SIZE]... [--kind hub|ws|length]... [--batch 1..1024]");
+            eprintln!("error: {wrong}\nusage: scale [SIZE]... [--kind hub|ws|length]... [--batch 1..{MAX_EVENTS}]");
             return ExitCode::from(2);
         }
     }
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { sizes: Vec::new(), kinds: Vec::new(), batch: 1024, is_run: false };
+    let mut options = Options { sizes: Vec::new(), kinds: Vec::new(), batch: MAX_EVENTS, is_run: false };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -59,7 +60,8 @@ fn options() -> Result<Options, String> {
             }
             "--batch" => {
                 let batch = arguments.next().and_then(|text| text.parse().ok());
-                options.batch = batch.filter(|batch| (1..=1024).contains(batch)).ok_or("--batch is 1 to 1024")?;
+                options.batch =
+                    batch.filter(|batch| (1..=MAX_EVENTS).contains(batch)).ok_or("--batch is too large, or 0")?;
             }
             size => options.sizes.push(parse_size(size)?),
         }

@@ -12,10 +12,10 @@ use crate::wire::{Message, Wire};
 use std::time::Duration;
 
 /// Deadlines served in one turn, or entries of the wheel moved instead: a million due at once must not starve the sockets.
-/// As many as the events of a turn, for each may cost as much as one.
+/// Each takes about a microsecond, without what it sends.
 const MAX_DEADLINES: usize = 1024;
 /// Connections that a drain ends in one turn, and slots that it looks at for them. Behind its time it goes on at once.
-const MAX_DRAINED: usize = 512;
+const MAX_DRAINED: usize = 256;
 const MAX_LOOKED_AT: usize = 16_384;
 /// Emptied pages of slots whose memory goes back in one turn, some tens of microseconds each; and at each look for memory
 /// left behind, when there may be no turns but those.
