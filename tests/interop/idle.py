@@ -36,11 +36,11 @@ class Limits(NamedTuple):
 
 
 LIMITS = {
-    "auto": Limits(15000, 300, 0.05),
-    "ws": Limits(15000, 320, 0.05),
+    "auto": Limits(15000, 240, 0.05),
+    "ws": Limits(15000, 256, 0.05),
     "tls": Limits(10000, 9216, 0.08),
     "wss": Limits(10000, 9216, 0.08),
-    "hub": Limits(15000, 1024, 0.08),
+    "hub": Limits(15000, 700, 0.08),
 }
 CHANNEL_BYTES = 600  # of RssAnon, for each channel of the hub
 
