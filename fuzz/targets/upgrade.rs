@@ -147,7 +147,7 @@ fn serve(script: &Script, stream: &[u8], seed: u16, is_slow: bool) -> Vec<u8> {
     flush(&mut gateway, id, now, &mut Vec::new(), None);
     while gateway.poll_gone().is_some() {}
     let held = gateway.held();
-    assert_eq!((gateway.connection_count(), held.queued, held.lent, gateway.table_sizes()), (0, 0, 0, [0; 3]));
+    assert_eq!((gateway.connection_count(), held.queued, held.lent, gateway.table_sizes()), (0, 0, 0, [0; 4]));
     assert_eq!(gateway.counters().handler_panics, 0);
     out
 }
