@@ -5,12 +5,10 @@ use crate::handler::Recorder;
 use crate::model::{Model, Verdict, address_of, broken};
 use crate::net::Net;
 use tidegate::connection::Phase;
-use tidegate::gateway::Gateway;
+use tidegate::gateway::{Gateway, MAX_EVENTS};
 use tidegate::timer::{TICK_MILLIS, Time};
 use tidegate::wire::Wire;
 
-/// Turns in a row that may pass over deadlines while there are fewer connections than events in a batch.
-const MAX_LATE_TURNS: u32 = 1;
 /// Longest pause of accepting, in milliseconds.
 const MAX_PAUSE: u64 = 1000;
 /// What one turn gathers for a connection at most.
@@ -45,7 +43,9 @@ impl Model {
         // Deadlines wait a turn where somebody has not been heard; the loop must come back at once then.
         let at_once = poll.is_some_and(|at| at.as_millis() <= self.now);
         self.late_turns = if late.is_some() { self.late_turns + 1 } else { 0 };
-        if let Some(late) = late.filter(|_| !at_once || self.late_turns > MAX_LATE_TURNS) {
+        // As many turns as it takes to hear everybody once.
+        let most = gateway.connection_count() / MAX_EVENTS + 1;
+        if let Some(late) = late.filter(|_| !at_once || self.late_turns as usize > most) {
             return broken("a deadline has passed", late_id, late);
         }
         let wakes = poll.map(Time::as_millis);
