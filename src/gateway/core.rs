@@ -263,9 +263,8 @@ impl Core {
     }
 
     pub(super) fn mark_dirty(&mut self, id: ConnId) {
-        if let Some(slot) = self.slots.get_mut(id).filter(|slot| !slot.dirty) {
-            slot.dirty = true;
-            self.dirty.push_back(id);
+        if let Some(slot) = self.slots.get_mut(id) {
+            list_dirty(&mut self.dirty, slot, id);
         }
     }
 
@@ -294,6 +293,15 @@ impl Core {
         if let Some(skipped) = self.log_limit.pass(reason.index(), now) {
             log::warn!("refused {peer}: {reason}{}", more(skipped));
         }
+    }
+}
+
+/// Puts a connection on the list of those to be flushed, where it does not stand there yet.
+#[inline(always)]
+pub(super) fn list_dirty(dirty: &mut VecDeque<ConnId>, slot: &mut Slot, id: ConnId) {
+    if !slot.dirty {
+        slot.dirty = true;
+        dirty.push_back(id);
     }
 }
 

@@ -68,10 +68,10 @@ impl Core {
 
     /// Ends a connection whose end was decided before: its socket can go.
     pub(super) fn drop_connection(&mut self, id: ConnId) {
-        self.drop_run(id);
         let Some(slot) = self.slots.get_mut(id) else {
             return;
         };
+        debug_assert!(slot.run.is_none(), "the end was decided, which makes what is sent together with others its own");
         if slot.connection.phase() != Phase::Closed {
             self.queued -= slot.connection.queued_bytes();
             slot.connection.on_closed(&mut self.pool);

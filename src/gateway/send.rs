@@ -174,10 +174,7 @@ impl Core {
         let before = slot.connection.queued_bytes();
         queue(&mut slot.connection, &mut self.pool);
         let after = slot.connection.queued_bytes();
-        let soft = self.settings.write_queue_soft_bytes;
-        if before <= soft && after > soft {
-            self.pressed.push(id);
-        }
+        self.press(id, before, after);
         self.close_if_slow(id, now);
     }
 
@@ -201,8 +198,13 @@ impl Core {
         let before = slot.connection.queued_bytes();
         slot.connection.queue_copy(bytes, now, &mut self.pool);
         self.queued += bytes.len();
+        self.press(id, before, before + bytes.len());
+    }
+
+    /// Notes who passes its soft limit: it is flushed before another is served.
+    fn press(&mut self, id: ConnId, before: usize, after: usize) {
         let soft = self.settings.write_queue_soft_bytes;
-        if before <= soft && before + bytes.len() > soft {
+        if before <= soft && after > soft {
             self.pressed.push(id);
         }
     }

@@ -2,7 +2,7 @@
 //! to wait behind it.
 
 use super::bundles::{Bundles, MAX_RUN};
-use super::core::{Core, Slot, Watch};
+use super::core::{Core, Slot, list_dirty};
 use super::id::ConnId;
 use super::send::{MAX_OVERHEAD, shared_form};
 use crate::config::Settings;
@@ -26,10 +26,7 @@ impl Core {
         };
         *queued += added;
         counters.messages_out = counters.messages_out.wrapping_add(1);
-        if !slot.dirty {
-            slot.dirty = true;
-            dirty.push_back(id);
-        }
+        list_dirty(dirty, slot, id);
         true
     }
 
@@ -52,10 +49,7 @@ impl Core {
             };
             receivers += 1;
             *queued += added;
-            if !slot.dirty {
-                slot.dirty = true;
-                dirty.push_back(id);
-            }
+            list_dirty(dirty, slot, id);
         };
         self.walks_back = !self.walks_back;
         if self.walks_back {
@@ -83,7 +77,7 @@ impl Core {
 
     /// Of what a connection was sent together with others, `sent` bytes have left: the rest is its own now.
     pub(super) fn on_run_sent(&mut self, id: ConnId, sent: usize, now: Time) {
-        let Core { slots, bundles, pool, spare_queues, settings, drained, .. } = self;
+        let Core { slots, bundles, pool, spare_queues, .. } = self;
         let Some((slot, run)) = slots.get_mut(id).and_then(|slot| slot.run.take().map(|run| (slot, run))) else {
             return;
         };
@@ -91,22 +85,9 @@ impl Core {
         bundles.release(run);
         self.queued -= sent;
         self.counters.bytes_out += sent as u64;
-        if sent > 0 && slot.watch == Watch::Armed && rest.len() <= settings.write_queue_soft_bytes / 2 {
-            slot.watch = Watch::Listed;
-            drained.push_back(id);
-        }
         if !rest.is_empty() {
             slot.connection.lend_queue(spare_queues.pop().unwrap_or_default());
             slot.connection.queue_run(rest, sent > 0, now, pool);
-        }
-    }
-
-    /// Forgets what a connection was to be sent together with others.
-    pub(super) fn drop_run(&mut self, id: ConnId) {
-        let run = self.slots.get_mut(id).and_then(|slot| slot.run.take());
-        if let Some(run) = run {
-            self.queued -= self.bundles.len(Some(run));
-            self.bundles.release(run);
         }
     }
 }

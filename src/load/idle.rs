@@ -89,8 +89,7 @@ impl Idle {
 
 impl Scene for Idle {
     fn ticket(&self, line: usize) -> Ticket {
-        let channel = self.channels.get(line % self.channels.len().max(1));
-        Ticket { channel: channel.cloned(), ..Ticket::default() }
+        Ticket::in_turn(&self.channels, line)
     }
 
     fn on_ready<L: Lines>(

@@ -35,6 +35,13 @@ pub struct Ticket {
     pub recovery: Recovery,
 }
 
+impl Ticket {
+    /// One for the channel that falls to a line where all channels get as many; for none where there is none.
+    pub fn in_turn(channels: &[Arc<str>], line: usize) -> Self {
+        Self { channel: channels.get(line % channels.len().max(1)).cloned(), ..Self::default() }
+    }
+}
+
 /// A connection that is being opened.
 #[derive(Debug)]
 pub struct Opening {
