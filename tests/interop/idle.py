@@ -43,6 +43,7 @@ LIMITS = {
     "hub": Limits(15000, 700, 0.08),
 }
 CHANNEL_BYTES = 600  # of RssAnon, for each channel of the hub
+WAVES_DIFFER = 768 << 10  # of RssAnon: twice what was seen
 
 
 class Peers:
@@ -195,25 +196,25 @@ def measure(proof, server, wire, options, root):
     time.sleep(1)
     left = server.rss_anon()
     told = f"RssAnon {mib(empty)} before, {mib(left)} after they left"
-    # What was allocated in small pieces the C library keeps for the next connections.
+    # What was allocated in small pieces the C library keeps for the next connections, now a little more, now less. What
+    # is forgotten adds up: as little as 20 bytes of each connection stand out after a few more waves of them.
     if wire == "hub":
-        second, third = (come_again(server, wire, count, root, options) for _ in range(2))
-        again = f"{mib(second)} and {mib(third)} while as many were there again, twice"
-        proof.claim(third <= second * 1.05, f"{told}, {again}")
+        kept = [come_again(server, wire, count, root, options) for _ in range(8)]
+        first, last = min(kept[:4]), min(kept[4:])
+        again = f"at least {mib(first)} after each of four waves more, {mib(last)} after each of the next four"
+        proof.claim(last <= first + WAVES_DIFFER, f"{told}, {again}")
     else:
         proof.claim(left <= empty * 1.1 + (2 << 20) or wire in ("tls", "wss"), told)
 
 
 def come_again(server, wire, count, root, options):
-    """Memory while as many are there again."""
+    """Memory after as many were there once more."""
     descriptors = server.descriptors()
     peers = open_all(server, wire, count, root, options.channels)
-    time.sleep(0.5)
-    taken = server.rss_anon()
     peers.leave()
     assert wait_until(lambda: server.descriptors() == descriptors, 10), "they do not leave"
     time.sleep(2)  # sessions of a second end
-    return taken
+    return server.rss_anon()
 
 
 def main(proof):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every outside-in proof against the program that TIDEGATE names, or target/release/tidegate of this checkout.
-# Each prints one line with its figures; the last line counts them. `run.sh waves 'idle --wire ws'` runs only these.
-# setup.sh brings what they talk with.
+# Each prints one line with its figures; what failed is printed again at the end, and the last line counts.
+# `run.sh waves 'idle --wire ws'` runs only these. setup.sh brings what they talk with.
 set -u
 cd "$(dirname "$0")" || exit 1
 
@@ -14,14 +14,17 @@ scripts=("$@")
     bench
 )
 
-passed=0 failed=0
+passed=0 failed=()
 for script in "${scripts[@]}"; do
     read -ra words <<<"$script"
-    if python3 "${words[0]}.py" "${words[@]:1}"; then
+    if said=$(python3 "${words[0]}.py" "${words[@]:1}" 2>&1); then
         passed=$((passed + 1))
+        echo "$said"
     else
-        failed=$((failed + 1))
+        failed+=("$script: $said")
+        echo "${failed[-1]}"
     fi
 done
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+[ ${#failed[@]} -eq 0 ] || printf '\nagain, what failed:\n%s\n' "$(printf '%s\n' "${failed[@]}")"
+echo "$passed passed, ${#failed[@]} failed"
+[ ${#failed[@]} -eq 0 ]
