@@ -26,9 +26,27 @@ impl Connection {
 /// one frame, uncompressed, and its text to be UTF-8. Its mask is taken off in place.
 #[inline(always)]
 pub fn take_whole<'a>(wire: Wire, bytes: &mut &'a mut [u8], max: usize) -> Option<Message<'a>> {
-    if wire == Wire::WebSocket {
-        return take_client_frame(bytes, max);
+    match wire {
+        Wire::WebSocket => take_client_frame(bytes, max),
+        Wire::Length => take_length_frame(bytes, max),
+        Wire::Line | Wire::Raw => take_plain(wire, bytes, max),
     }
+}
+
+#[inline(always)]
+fn take_length_frame<'a>(bytes: &mut &'a mut [u8], max: usize) -> Option<Message<'a>> {
+    const HEADER: usize = 4;
+    let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
+    let len = u32::from_be_bytes(*header) as usize;
+    if len > max || len > rest.len() {
+        return None;
+    }
+    let whole: &'a [u8] = take_front(bytes, HEADER + len);
+    Some(Message::framed(&whole[HEADER..], Kind::Plain, Wire::Length, whole))
+}
+
+#[inline(always)]
+fn take_plain<'a>(wire: Wire, bytes: &mut &'a mut [u8], max: usize) -> Option<Message<'a>> {
     let frame = wire.decode(bytes, 0, max).ok()??;
     let whole: &'a [u8] = take_front(bytes, frame.len);
     let message = &whole[frame.payload];

@@ -64,8 +64,9 @@ impl<K: Hash + Eq, V> Shards<K, V> {
         let table = &mut self.tables[number];
         let value = table.remove(key)?;
         self.len -= 1;
-        if table.len() < table.capacity() / 4 {
-            table.shrink_to(table.len() * 2);
+        let (len, capacity) = (table.len(), table.capacity());
+        if len < capacity / 4 && len < shrinks_below(capacity, number, &self.hasher) {
+            table.shrink_to(len * 2);
         }
         if self.len == 0 && self.tables.len() > 1 {
             self.tables = tables(1, &self.hasher);
@@ -98,6 +99,14 @@ impl<K: Hash + Eq, V> Shards<K, V> {
             tables => (self.hasher.hash_one(key) >> TABLE_BITS_FROM) as usize % tables,
         }
     }
+}
+
+/// How few entries make a table of this capacity smaller: between an eighth and a quarter of it, each table at a number of
+/// its own. Many that empty at the same pace, as those of channels of one size do when all clients leave, would otherwise
+/// all be rebuilt in one turn.
+fn shrinks_below(capacity: usize, table: usize, hasher: &RandomState) -> usize {
+    let eighth = capacity / 8 + 1;
+    eighth + hasher.hash_one((table, capacity)) as usize % eighth
 }
 
 fn tables<K, V>(count: usize, hasher: &RandomState) -> Box<[HashMap<K, V>]> {
@@ -154,6 +163,21 @@ mod tests {
         assert!(shards.held_bytes() < full / 10);
         (0..1_000).for_each(|key| assert!(shards.remove(&key).is_some()));
         assert_eq!((shards.held_bytes(), shards.len()), (empty, 0));
+    }
+
+    #[test]
+    fn tables_that_empty_at_one_pace_are_not_made_smaller_at_one_moment() {
+        let mut all: Vec<Shards<u32, ()>> = (0..100).map(|_| Shards::new()).collect();
+        all.iter_mut().for_each(|shards| (0..1000).for_each(|key| assert_eq!(shards.insert(key, ()), None)));
+        let capacities = |all: &[Shards<u32, ()>]| all.iter().map(|shards| shards.tables[0].capacity()).sum::<usize>();
+        let (full, mut most) = (capacities(&all), 0);
+        for key in 0..1000 {
+            let before = capacities(&all);
+            all.iter_mut().for_each(|shards| assert_eq!(shards.remove(&key), Some(())));
+            most = most.max(before - capacities(&all));
+        }
+        assert!(capacities(&all) < full / 100);
+        assert!(most < full / 10, "{most} of {full} at once");
     }
 
     #[test]

@@ -37,9 +37,19 @@ impl<H: Handler> Gateway<H> {
     }
 }
 
-/// Where the handler panics, the rest is lost, with the connection it came from.
+/// Each wire in a loop of its own. Where the handler panics, the rest is lost, with the connection it came from.
 #[inline(always)]
 fn hand_on<H: Handler>(handler: &mut H, cx: &mut Context<'_>, id: ConnId, wire: Wire, rest: &mut &mut [u8]) {
+    match wire {
+        Wire::WebSocket => hand_on_by(handler, cx, id, Wire::WebSocket, rest),
+        Wire::Length => hand_on_by(handler, cx, id, Wire::Length, rest),
+        Wire::Line => hand_on_by(handler, cx, id, Wire::Line, rest),
+        Wire::Raw => hand_on_by(handler, cx, id, Wire::Raw, rest),
+    }
+}
+
+#[inline(always)]
+fn hand_on_by<H: Handler>(handler: &mut H, cx: &mut Context<'_>, id: ConnId, wire: Wire, rest: &mut &mut [u8]) {
     let (max, forms) = (cx.settings().max_message_bytes, cx.settings().heartbeat_answers);
     let mut bytes = mem::take(rest);
     while let Some(message) = take_whole(wire, &mut bytes, max) {

@@ -19,15 +19,28 @@ fn could_still_fit(bytes: &[u8], max: usize) -> bool {
     bytes.len() <= max || (bytes.len() == max + 1 && bytes.last() == Some(&b'\r'))
 }
 
-/// The first `\n`, looked for in blocks that the compiler compares as one vector.
+/// The first `\n`, looked for in blocks that the compiler compares as one vector, and then in words.
 pub(super) fn find_newline(bytes: &[u8]) -> Option<usize> {
     const BLOCK: usize = 32;
     let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    let whole = blocks.iter().take_while(|block| !holds_newline(block)).count() * BLOCK;
-    let tail = if whole == blocks.len() * BLOCK { rest } else { &bytes[whole..] };
-    tail.iter().position(|&byte| byte == b'\n').map(|at| whole + at)
+    let whole = blocks.iter().take_while(|block| !holds_newline(block)).count();
+    let place = find_in_words(blocks.get(whole).map_or(rest, |block| &block[..]));
+    place.map(|at| whole * BLOCK + at)
 }
 
 fn holds_newline(block: &[u8; 32]) -> bool {
     block.iter().fold(0u8, |found, &byte| found | u8::from(byte == b'\n')) != 0
+}
+
+fn find_in_words(bytes: &[u8]) -> Option<usize> {
+    const WORD: usize = size_of::<u64>();
+    const ONES: u64 = u64::from_ne_bytes([1; WORD]);
+    let (words, rest) = bytes.as_chunks::<WORD>();
+    let in_words = words.iter().enumerate().find_map(|(n, word)| {
+        let other = u64::from_le_bytes(*word) ^ (ONES * b'\n' as u64);
+        // The top bit of each byte that is zero. Others may show too, but only above one that is: the lowest is right.
+        let zeros = other.wrapping_sub(ONES) & !other & (ONES << 7);
+        (zeros != 0).then(|| n * WORD + zeros.trailing_zeros() as usize / 8)
+    });
+    in_words.or_else(|| rest.iter().position(|&byte| byte == b'\n').map(|at| words.len() * WORD + at))
 }
