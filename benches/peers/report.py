@@ -8,7 +8,7 @@ import platform
 import re
 import subprocess
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 import plot
 from contestants import ALL, ROOT
@@ -31,6 +31,10 @@ def in_digits(value):
 
 def medians(rounds):
     return {column: median(one[column] for one in rounds) for column in rounds[0]}
+
+
+def means(rounds):
+    return {column: mean(one[column] for one in rounds) for column in rounds[0]}
 
 
 def ratios(figures, name, key="us"):
