@@ -11,9 +11,9 @@
 Builds all of them first; one that cannot be built is named with the reason and left out. The server has one CPU to
 itself and the load another. In each round every server plays the shape once, one right after the other, in an order of
 that round's own, each with a fresh process; its ratio is to the C floor of the same round, so a slow minute of the
-machine strikes all alike. The floor begins and ends a round: where it was not the same both times, the machine has changed
-its pace in between, and the round is played again. Medians of the rounds are what is told. What is compared is the server's
-CPU time a message: messages a second are bounded by the load too.
+machine strikes all alike. The floor begins and ends a round: where it was not the same both times, the machine has
+changed its pace in between, and the round is played again. Medians of the rounds are what is told. What is compared is
+the server's CPU time a message: messages a second are bounded by the load too.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def read_options():
         "--seconds", type=float, default=2, help="of a measured run; before it there is half a second more"
     )
     parser.add_argument(
-        "--tries", type=int, default=3, help="of a measurement, or of a round, that is disturbed; the least disturbed counts"
+        "--tries", type=int, default=3, help="of what is disturbed, a measurement or a round; the least disturbed counts"
     )
     parser.add_argument("--text", action="store_true", help="text frames on WebSocket, instead of binary ones")
     parser.add_argument("--vs", action="append", default=[], metavar="NAME=CMD", help="another server as well")

@@ -157,7 +157,7 @@ impl Compressor {
 }
 
 fn encode(message: Message<'_>, payload: &[u8], rsv1: bool, out: &mut Vec<u8>) {
-    let opcode = opcode_of(message);
+    let opcode = opcode_of(&message, message.kind());
     FrameHeader { fin: true, rsv1, opcode, len: payload.len() as u64, mask: None }.encode(out);
     out.extend_from_slice(payload);
 }

@@ -35,36 +35,36 @@ pub fn take_whole<'a>(wire: Wire, bytes: &mut &'a mut [u8], max: usize) -> Optio
 
 #[inline(always)]
 fn take_length_frame<'a>(bytes: &mut &'a mut [u8], max: usize) -> Option<Message<'a>> {
-    const HEADER: usize = 4;
-    let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
+    let (header, rest) = bytes.split_first_chunk::<LENGTH>()?;
     let len = u32::from_be_bytes(*header) as usize;
     if len > max || len > rest.len() {
         return None;
     }
-    let whole: &'a [u8] = take_front(bytes, HEADER + len);
-    Some(Message::framed(&whole[HEADER..], Kind::Plain, Wire::Length, whole))
+    let whole: &'a [u8] = take_front(bytes, LENGTH + len);
+    Some(Message::framed(whole, (LENGTH as u8, 0), Kind::Plain, Wire::Length))
 }
 
 #[inline(always)]
 fn take_plain<'a>(wire: Wire, bytes: &mut &'a mut [u8], max: usize) -> Option<Message<'a>> {
     let frame = wire.decode(bytes, 0, max).ok()??;
     let whole: &'a [u8] = take_front(bytes, frame.len);
-    let message = &whole[frame.payload];
     // A line that ended in `\r\n` is not sent so.
-    let is_as_sent = wire != Wire::Line || whole.len() == message.len() + 1;
-    Some(if is_as_sent {
-        Message::framed(message, Kind::Plain, wire, whole)
-    } else {
-        Message::new(message, Kind::Plain)
+    Some(match (wire, frame.len - frame.payload.end) {
+        (Wire::Line, 1) => Message::framed(whole, (0, 1), Kind::Plain, Wire::Line),
+        _ => Message::new(&whole[frame.payload], Kind::Plain),
     })
 }
 
+/// Bytes of a length before a message.
+const LENGTH: usize = 4;
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 const MASKED: u8 = 0x80;
 /// Payloads up to this length say so in the second byte; longer ones put two bytes behind it, or eight.
 const SHORT: usize = 125;
 const MEDIUM: u8 = MASKED | 126;
+/// Bytes of a key, by which a client's header is longer than a server's.
+const KEY: usize = 4;
 
 #[inline(always)]
 fn take_client_frame<'a>(bytes: &mut &'a mut [u8], max: usize) -> Option<Message<'a>> {
@@ -103,11 +103,11 @@ fn take_frame<'a>(bytes: &mut &'a mut [u8], first: u8, header: usize, len: usize
     }
     // Where the mask was, a server's header fits: it says the same, without one.
     if header == 6 {
-        bytes[4..6].copy_from_slice(&[first, len as u8]);
+        bytes[KEY..6].copy_from_slice(&[first, len as u8]);
     } else {
         let [high, low] = (len as u16).to_be_bytes();
-        bytes[4..8].copy_from_slice(&[first, MEDIUM - MASKED, high, low]);
+        bytes[KEY..8].copy_from_slice(&[first, MEDIUM - MASKED, high, low]);
     }
     let whole: &'a [u8] = take_front(bytes, header + len);
-    Some(Message::framed(&whole[header..], kind, Wire::WebSocket, &whole[4..]))
+    Some(Message::framed(&whole[KEY..], ((header - KEY) as u8, 0), kind, Wire::WebSocket))
 }

@@ -83,7 +83,10 @@ impl<'a> Context<'a> {
     pub fn send<'m>(&mut self, id: ConnId, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         let message = message.into();
         match &mut self.write {
-            Some(write) if message.len() >= LARGE => self.core.send_large(id, message, *write, self.now),
+            Some(write) if message.len() >= LARGE => {
+                let (framed, place) = message.apart();
+                self.core.send_large(id, framed, place, *write, self.now)
+            }
             _ => self.core.send(id, message, self.now),
         }
     }

@@ -6,7 +6,7 @@ use super::id::ConnId;
 use super::send::check_size;
 use crate::connection::CloseReason;
 use crate::timer::Time;
-use crate::wire::Message;
+use crate::wire::{Message, Place};
 use std::io::{self, ErrorKind, IoSlice};
 
 /// Writes to the socket of the connection that is being served, as a vectored write does.
@@ -22,26 +22,29 @@ pub(super) const LARGE: usize = 8 << 10;
 
 impl Core {
     /// Sends a large message to one connection: at once where it is at ease, behind what was gathered for it.
+    /// The message comes [apart](Message::apart).
     pub(super) fn send_large(
         &mut self,
         id: ConnId,
-        message: Message<'_>,
+        framed: &[u8],
+        place: Place,
         write: &mut Write<'_>,
         now: Time,
     ) -> Result<(), SendError> {
+        let message = Message::together(framed, place);
         check_size(&self.settings, message.len())?;
         let Some(slot) = self.slots.get_mut(id).filter(|slot| !slot.encrypted) else {
-            return self.send_with_care(id, message, now);
+            return self.send_with_care(id, framed, place, now);
         };
         let Some((wire, gathered)) = self.gather.take_at_ease(id) else {
-            return self.send_with_care(id, message, now);
+            return self.send_with_care(id, framed, place, now);
         };
         slot.connection.on_message_sent(now);
         let anew;
         let parts = match message.frame_for(wire) {
             Some(frame) => [&gathered[..], frame, &[], &[]],
             None => {
-                anew = wire.frame(message);
+                anew = wire.frame(&message, message.kind());
                 [&gathered[..], &anew.0, &message, anew.1]
             }
         };

@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::connection::{CloseReason, Compressor, Connection, LocalReason};
 use crate::timer::Time;
 use crate::wire::websocket::{FrameHeader, MAX_CONTROL, Opcode};
-use crate::wire::{Message, Prepared, Wire};
+use crate::wire::{Message, Place, Prepared, Wire};
 use bytes::Bytes;
 
 /// What became of an offer.
@@ -31,10 +31,19 @@ impl Core {
             self.counters.messages_out = self.counters.messages_out.wrapping_add(1);
             return Ok(());
         }
-        self.send_with_care(id, message, now)
+        let (framed, place) = message.apart();
+        self.send_with_care(id, framed, place, now)
     }
 
-    pub(super) fn send_with_care(&mut self, id: ConnId, message: Message<'_>, now: Time) -> Result<(), SendError> {
+    /// The same, whatever the connection is about. The message comes [apart](Message::apart).
+    pub(super) fn send_with_care(
+        &mut self,
+        id: ConnId,
+        framed: &[u8],
+        place: Place,
+        now: Time,
+    ) -> Result<(), SendError> {
+        let message = Message::together(framed, place);
         let slot = self.slots.get_mut(id).ok_or(SendError::Gone)?;
         let wire = slot.connection.wire().ok_or(SendError::Gone)?;
         slot.connection.on_message_sent(now);

@@ -18,11 +18,20 @@ pub enum Kind {
 /// One whole message. It derefs to its bytes; text is UTF-8.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
-    bytes: &'a [u8],
+    /// With the framing it lies in, as a server sends it on the place's wire.
+    framed: &'a [u8],
+    place: Place,
+}
+
+/// Where in some bytes a message lies, and what it is. Small enough for a register: the usual way of a message hands both
+/// parts to the unusual ones, which are functions of their own, so that it need not keep the whole in memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// Bytes of framing.
+    before: u8,
+    behind: u8,
     kind: Kind,
-    /// Where it lies in the framing of this wire already, as a server sends it: that framing. Empty where it does not.
-    frame: &'a [u8],
-    framed_for: Wire,
+    wire: Wire,
 }
 
 impl<'a> Message<'a> {
@@ -39,32 +48,48 @@ impl<'a> Message<'a> {
     /// A message of this kind. The caller has checked that text is UTF-8.
     #[inline]
     pub(crate) fn new(bytes: &'a [u8], kind: Kind) -> Self {
-        Self { bytes, kind, frame: &[], framed_for: Wire::Raw }
+        // The raw wire frames nothing.
+        Self::framed(bytes, (0, 0), kind, Wire::Raw)
     }
 
-    /// A message of this kind that lies where its framing for `wire` lies: whoever sends it there needs no other.
+    /// A message of this kind that lies in its framing for `wire`, so many bytes before it and behind it: whoever sends
+    /// it there needs no other.
     #[inline]
-    pub(crate) fn framed(bytes: &'a [u8], kind: Kind, wire: Wire, frame: &'a [u8]) -> Self {
-        debug_assert!(frame.len() == wire.encoded_len(bytes.len()), "a frame is what the wire would make of it");
-        Self { bytes, kind, frame, framed_for: wire }
+    pub(crate) fn framed(framed: &'a [u8], (before, behind): (u8, u8), kind: Kind, wire: Wire) -> Self {
+        let message = Self { framed, place: Place { before, behind, kind, wire } };
+        debug_assert!(framed.len() == wire.encoded_len(message.len()), "a frame is what the wire would make of it");
+        message
+    }
+
+    /// The message in its two parts.
+    #[inline]
+    pub(crate) fn apart(self) -> (&'a [u8], Place) {
+        (self.framed, self.place)
+    }
+
+    /// Of the parts of a message the message.
+    #[inline]
+    pub(crate) fn together(framed: &'a [u8], place: Place) -> Self {
+        Self { framed, place }
     }
 
     /// Its framing for `wire`, where it lies in it already.
     #[inline]
     pub(crate) fn frame_for(&self, wire: Wire) -> Option<&'a [u8]> {
-        (self.framed_for == wire && !self.frame.is_empty()).then_some(self.frame)
+        (self.place.wire == wire).then_some(self.framed)
     }
 
     /// Its bytes, as long as they live where they lie.
     #[inline]
     pub fn bytes(&self) -> &'a [u8] {
-        self.bytes
+        let Place { before, behind, .. } = self.place;
+        &self.framed[usize::from(before)..self.framed.len() - usize::from(behind)]
     }
 
     /// What it is.
     #[inline]
     pub fn kind(&self) -> Kind {
-        self.kind
+        self.place.kind
     }
 }
 
@@ -73,14 +98,14 @@ impl Deref for Message<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.bytes
+        self.bytes()
     }
 }
 
 /// Messages are equal in their bytes and their kind, wherever they lie.
 impl PartialEq for Message<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.bytes == other.bytes && self.kind == other.kind
+        self.bytes() == other.bytes() && self.kind() == other.kind()
     }
 }
 

@@ -20,6 +20,7 @@ use std::fmt;
 use std::ops::{Deref, Range};
 
 pub use detect::{Detected, detect};
+pub(crate) use message::Place;
 pub use message::{Kind, Message, OwnedMessage};
 pub use prepared::Prepared;
 pub use refusal::{HTTP_REFUSAL, TLS_REFUSAL};
@@ -119,25 +120,25 @@ impl Wire {
     pub fn encode(self, message: Message<'_>, out: &mut Vec<u8>) {
         match message.frame_for(self) {
             Some(frame) => out.extend_from_slice(frame),
-            None => self.encode_anew(message, out),
+            None => self.encode_anew(message.bytes(), message.kind(), out),
         }
     }
 
-    fn encode_anew(self, message: Message<'_>, out: &mut Vec<u8>) {
-        let (head, tail) = self.frame(message);
-        out.reserve(head.len() + message.len() + tail.len());
+    fn encode_anew(self, bytes: &[u8], kind: Kind, out: &mut Vec<u8>) {
+        let (head, tail) = self.frame(bytes, kind);
+        out.reserve(head.len() + bytes.len() + tail.len());
         out.extend_from_slice(&head);
-        out.extend_from_slice(&message);
+        out.extend_from_slice(bytes);
         out.extend_from_slice(tail);
     }
 
-    /// What goes before `message` and behind it, for whoever sends it from where it lies.
-    pub fn frame(self, message: Message<'_>) -> (FrameHead, &'static [u8]) {
+    /// What goes before a message of this kind and behind it, for whoever sends it from where it lies.
+    pub fn frame(self, message: &[u8], kind: Kind) -> (FrameHead, &'static [u8]) {
         match self {
             Wire::Length => (FrameHead::of(&length::header(message.len())), b""),
             Wire::Line => (FrameHead::default(), b"\n"),
             Wire::Raw => (FrameHead::default(), b""),
-            Wire::WebSocket => (websocket::head(message), b""),
+            Wire::WebSocket => (websocket::head(message, kind), b""),
         }
     }
 

@@ -109,7 +109,7 @@ impl WebSocket {
     }
 
     fn encode_message(&mut self, message: Message<'_>, out: &mut Vec<u8>) {
-        let opcode = opcode_of(message);
+        let opcode = opcode_of(&message, message.kind());
         match self.compressed(&message) {
             Some(compressed) => self.encode_frame(opcode, true, &compressed, out),
             None => self.encode_frame(opcode, false, &message, out),

@@ -11,7 +11,7 @@ pub mod handshake;
 mod mask;
 mod utf8;
 
-use super::{FrameHead, Kind, Message};
+use super::{FrameHead, Kind};
 
 pub use close::{CloseCode, CloseError, CloseFrame, MAX_REASON, fitting};
 #[cfg(feature = "deflate")]
@@ -21,20 +21,20 @@ pub use frame::{FrameError, FrameHeader, MAX_CONTROL, MAX_HEADER, Opcode, Sender
 pub use mask::Mask;
 pub use utf8::{InvalidUtf8, Utf8Validator, is_utf8};
 
-/// The header that a server puts before `message`.
-pub(super) fn head(message: Message<'_>) -> FrameHead {
-    let header =
-        FrameHeader { fin: true, rsv1: false, opcode: opcode_of(message), len: message.len() as u64, mask: None };
+/// The header that a server puts before a message of this kind.
+pub(super) fn head(message: &[u8], kind: Kind) -> FrameHead {
+    let opcode = opcode_of(message, kind);
+    let header = FrameHeader { fin: true, rsv1: false, opcode, len: message.len() as u64, mask: None };
     let (bytes, len) = header.encoded();
     FrameHead { bytes, len }
 }
 
 /// The opcode of a whole message; one whose wire did not tell is text where it may be.
 #[inline]
-pub fn opcode_of(message: Message<'_>) -> Opcode {
-    match message.kind() {
+pub fn opcode_of(message: &[u8], kind: Kind) -> Opcode {
+    match kind {
         Kind::Text => Opcode::Text,
-        Kind::Plain if is_utf8(&message) => Opcode::Text,
+        Kind::Plain if is_utf8(message) => Opcode::Text,
         Kind::Plain | Kind::Binary => Opcode::Binary,
     }
 }
