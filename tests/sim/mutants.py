@@ -164,7 +164,7 @@ MUTANTS = [
     ("a fragment taken for a message", WHOLE, "let kind = match first {", "let kind = match first | 0x80 {"),
     ("a whole frame's text not looked at", WHOLE, "!Mask::new(key).apply_whole_text(payload) && !is_utf8(payload)", "!Mask::new(key).apply_whole_text(payload) && payload.is_empty()"),
     ("the mask of bad text not put back", WHOLE, "        Mask::new(key).apply_whole(payload);\n        return None;", "        return None;"),
-    ("a line sent back as it came", WHOLE, "let is_as_sent = wire != Wire::Line || whole.len() == message.len() + 1;", "let is_as_sent = true;"),
+    ("a line sent back as it came", WHOLE, "(Wire::Line, 1) => Message::framed(whole, (0, 1), Kind::Plain, Wire::Line),", "(Wire::Line, behind) => Message::framed(whole, (0, behind as u8), Kind::Plain, Wire::Line),"),
     ("a longer frame sent back under a wrong length", WHOLE, "&[first, MEDIUM - MASKED, high, low]", "&[first, MEDIUM - MASKED, low, high]"),
     # Runs that many share.
     ("queued before a shared run", SEND, "self.unbundle(id, now);\n        let slot = self.slots.get_mut(id).expect(", "let slot = self.slots.get_mut(id).expect("),
