@@ -33,7 +33,7 @@ from shapes import choose
 SMOKE = ["echo-64", "open-1000", "fan-1k", "hub-1k", "handshake", "idle-ws", "len-64-16"]
 ALWAYS = ("floor", "tidegate")
 DISTURBED = 0.1  # of a CPU, by other programs: the measurement is taken again
-DRIFTED = 0.04  # the floor's last figure of a round to its first: the round is played again
+DRIFTED = 0.04  # of the floor's figure, between both ends of a round: the round is played again
 
 
 def main():
@@ -79,7 +79,7 @@ def read_options():
         "--seconds", type=float, default=2, help="of a measured run; before it there is half a second more"
     )
     parser.add_argument(
-        "--tries", type=int, default=3, help="of what is disturbed, a measurement or a round; the least disturbed counts"
+        "--tries", type=int, default=3, help="of a measurement or a round that is disturbed; the least so counts"
     )
     parser.add_argument("--text", action="store_true", help="text frames on WebSocket, instead of binary ones")
     parser.add_argument("--vs", action="append", default=[], metavar="NAME=CMD", help="another server as well")
@@ -165,8 +165,9 @@ def play_round(options, shape, order, absent, load):
         except (LoadFailed, OSError, Unavailable) as reason:
             absent[one.name] = str(reason)
             print(f"  {one.title} is left out: {reason}", flush=True)
-    base = [figures[report.main_figure(shape)] for figures in taken.get("floor", [])] or [1]
-    return max(base) / min(base) - 1, {name: report.means(figures) for name, figures in taken.items()}
+    base = [figures[report.main_figure(shape)] for figures in taken.get("floor", [])] or [0]
+    # Memory of idle connections may be none at all.
+    return (max(base) - min(base)) / (max(base) or 1), {name: report.means(figures) for name, figures in taken.items()}
 
 
 def measure_undisturbed(options, contestant, shape, load):
