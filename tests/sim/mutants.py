@@ -343,6 +343,7 @@ def is_caught(tree, name, change, seeds):
 def cargo(tree, file, *arguments, **settings):
     # Speed of building counts here more than speed of running; the profile is release all the same.
     fast = {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16", "CARGO_INCREMENTAL": "1",
+            "CARGO_PROFILE_RELEASE_DEBUG": "0",
             "CARGO_TARGET_DIR": os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target" / "mutants")), "RUSTFLAGS": "-Awarnings"}
     features = "deflate,hub" if file.startswith(HUB) else "deflate"
     command = ["cargo", "test", "--release", "--no-default-features", "--features", features, "--test", "sim", *arguments]
