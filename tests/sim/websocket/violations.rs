@@ -91,13 +91,23 @@ fn bad_close(rng: &mut Rng) -> Vec<u8> {
     from_client(FIN | CLOSE, key(rng), rng.pick(&bodies))
 }
 
-/// A block of a type that does not exist, a copy of what was never there, or a message cut short.
+/// A block of a type that does not exist, a copy of what was never there, a message cut short, or a text that is none.
 fn bad_compression(visitor: &mut Visitor, rng: &mut Rng) -> Vec<u8> {
-    let mut cut = Squeeze::new(6, true).squeeze(b"a message that is cut short, cut short");
-    cut.truncate(cut.len() / 2);
-    let wrong = [b"\x07".to_vec(), b"\x03\x02".to_vec(), cut];
-    let payload = &wrong[rng.size(0, if visitor.squeeze.is_some() { 2 } else { 1 })];
-    from_client(FIN | RSV1 | BINARY, key(rng), payload)
+    let key = key(rng);
+    let Some(squeeze) = &mut visitor.squeeze else {
+        return from_client(FIN | RSV1 | BINARY, key, rng.pick(&[&b"\x07"[..], b"\x03\x02"]));
+    };
+    let (kind, payload) = match rng.below(4) {
+        0 => (BINARY, b"\x07".to_vec()),
+        1 => (BINARY, b"\x03\x02".to_vec()),
+        2 => {
+            let mut cut = Squeeze::new(6, true).squeeze(b"a message that is cut short, cut short");
+            cut.truncate(cut.len() / 2);
+            (BINARY, cut)
+        }
+        _ => (TEXT, squeeze.squeeze(rng.pick(&[&b"wrong \xFF and more"[..], b"unfinished \xF0\x9F\x98"]))),
+    };
+    from_client(FIN | RSV1 | kind, key, &payload)
 }
 
 /// Little that becomes much.
